@@ -1,0 +1,77 @@
+"""Settings in, the ASGI application out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from radserve_contract.pipelines import PIPELINES
+from radserve_contract.spec import PipelineSpec
+from radserve_preproc.envelope import Envelope
+from radserve_preproc.error_response import handle
+from radserve_preproc.errors import RadserveError
+from radserve_preproc.metrics import Metrics
+from radserve_preproc.openapi import openapi
+from radserve_preproc.quiet import silence_libraries
+from radserve_preproc.readiness import Readiness
+from radserve_preproc.render_json import RESEARCH_USE
+from radserve_preproc.routes import docs, health, pipelines, predict
+from radserve_preproc.service import build_service
+from radserve_preproc.settings import Settings
+from radserve_preproc.triton import Triton
+from radserve_preproc.triton_grpc import TritonGrpc
+
+# FastAPI traces and measures every request through OpenTelemetry as soon as an SDK is installed; spans would carry what
+# clients send. Metrics are ours alone.
+NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+Connect = Callable[[Settings, Metrics], Triton]
+
+
+def connect(settings: Settings, metrics: Metrics) -> Triton:
+    """The real Triton at the settings' address."""
+    return TritonGrpc(settings.triton_address, settings.triton_balancing, metrics.triton_retry)
+
+
+def create_app(
+    settings: Settings, *, connect: Connect = connect, specs: tuple[PipelineSpec, ...] = PIPELINES
+) -> FastAPI:
+    """The application. ``connect`` is called when it starts, on its event loop."""
+    metrics = Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        silence_libraries()
+        service = build_service(settings, specs, connect(settings, metrics), metrics)
+        app.state.service = service
+        app.state.readiness = Readiness(service)
+        warming = asyncio.create_task(app.state.readiness.warm_up())
+        yield
+        warming.cancel()
+        await asyncio.gather(warming, return_exceptions=True)
+        await service.close()
+
+    app = FastAPI(
+        title="radserve",
+        version=version("radserve-preproc"),
+        description=f"Radiographs in, findings out. {RESEARCH_USE}",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        telemetry=NO_TELEMETRY,
+    )
+    for error in (RadserveError, RequestValidationError, HTTPException):
+        app.add_exception_handler(error, handle)
+    for module in (predict, pipelines, health, docs):
+        app.include_router(module.router)
+    app.openapi = partial(openapi, app)  # type: ignore[method-assign]  # how FastAPI wants it
+    app.add_middleware(Envelope, metrics=metrics, draining=lambda: app.state.readiness.draining)
+    return app

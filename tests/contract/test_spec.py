@@ -1,0 +1,212 @@
+"""The facts hold together: whatever a spec names exists in it, and decisions fall on the right side."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from radserve_contract.pipelines import PIPELINES, pipeline
+from radserve_contract.spec import (
+    Comparison,
+    DType,
+    ModelKind,
+    PipelineSpec,
+    Profile,
+    TensorSpec,
+    Threshold,
+)
+from tests.served_repository import ROOT
+
+PROFILES = [pytest.param(profile, id=f"{spec.name}-{profile.name}") for spec in PIPELINES for profile in spec.profiles]
+SPECS = [pytest.param(spec, id=spec.name) for spec in PIPELINES]
+BELOW, ABOVE = math.nextafter(0.449, 0), math.nextafter(0.449, 1)
+
+
+@pytest.mark.parametrize(
+    ("comparison", "score", "positive"),
+    [
+        (Comparison.GREATER, BELOW, False),
+        (Comparison.GREATER, 0.449, False),
+        (Comparison.GREATER, ABOVE, True),
+        (Comparison.GREATER_EQUAL, BELOW, False),
+        (Comparison.GREATER_EQUAL, 0.449, True),
+        (Comparison.GREATER_EQUAL, ABOVE, True),
+    ],
+)
+def test_a_score_exactly_on_the_threshold_is_decided_by_the_comparison(comparison, score: float, positive: bool):
+    assert Threshold(0.449, comparison).is_met(score) is positive
+
+
+@pytest.mark.parametrize("comparison", Comparison)
+def test_nan_is_never_positive(comparison: Comparison):
+    assert not Threshold(0.449, comparison).is_met(math.nan)
+
+
+@pytest.mark.parametrize("dtype", DType)
+def test_a_wire_type_has_the_numpy_type_of_the_same_bytes(dtype: DType):
+    kind, bits = {"U": ("u", 8), "I": ("i", 32), "F": ("f", 32)}[dtype[0]]
+    assert (dtype.numpy.kind, dtype.numpy.itemsize * 8) == (kind, bits)
+    assert str(np.dtype(dtype.numpy)).endswith(str(bits))
+
+
+def test_a_tensor_names_each_of_its_axes():
+    with pytest.raises(ValueError, match="tensor image: 2 dims but 1 axes"):
+        TensorSpec("image", DType.UINT8, (4, 4), ("H",))
+
+
+def test_a_pipeline_is_found_by_its_name_and_no_other():
+    assert pipeline("spine").name == "spine"
+    with pytest.raises(KeyError):
+        pipeline("Spine")
+
+
+def test_no_two_pipelines_share_a_name_or_a_model():
+    names = Counter(spec.name for spec in PIPELINES)
+    models = [{model.name for profile in spec.profiles for model in profile.models} for spec in PIPELINES]
+
+    assert max(names.values()) == 1
+    assert sum(map(len, models)) == len(set().union(*models))
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_profile_is_found_by_its_name_and_by_default(spec: PipelineSpec):
+    assert spec.profile() is spec.profile(None) is spec.profile(spec.default_profile)
+    assert [spec.profile(item.name) for item in spec.profiles] == list(spec.profiles)
+    with pytest.raises(KeyError):
+        spec.profile("no such profile")
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_spec_cannot_be_changed(spec: PipelineSpec):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        spec.name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_model_that_two_profiles_share_is_the_same_in_both(spec: PipelineSpec):
+    models: dict[str, object] = {}
+    for model in (model for profile in spec.profiles for model in profile.models):
+        assert models.setdefault(model.name, model) == model
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_published_figure_names_a_profile_or_none_that_reproduces_it(spec: PipelineSpec):
+    assert spec.published
+    for figure in spec.published:
+        assert figure.profile in ("", *(profile.name for profile in spec.profiles))
+        assert figure.profile != "deployed", "nothing was ever measured at 224 px"
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_no_body_part_word_is_both_wanted_and_unwanted(spec: PipelineSpec):
+    words = spec.gate.wanted | spec.gate.unwanted
+
+    assert not spec.gate.wanted & spec.gate.unwanted
+    assert all(word.isalpha() and word.isupper() for word in words), "they are compared whole, in capitals"
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_tolerances_are_small_and_not_zero(spec: PipelineSpec):
+    tolerance = spec.tolerance
+    assert 0 < tolerance.probability <= 1e-3
+    assert 0 < tolerance.logit <= 1e-2
+    assert 0 < tolerance.box_px <= 1
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_fusion_weights_are_positive_and_sum_to_one(profile: Profile):
+    weights = [member.weight for member in profile.fusion.members]
+
+    assert all(weight > 0 for weight in weights)
+    assert math.isclose(math.fsum(weights), 1, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_model_is_found_by_its_name_and_an_input_too(profile: Profile):
+    assert [profile.model(model.name) for model in profile.models] == list(profile.models)
+    assert [profile.input(item.tensor.name) for item in profile.inputs] == list(profile.inputs)
+    with pytest.raises(KeyError):
+        profile.model("no such model")
+    with pytest.raises(KeyError):
+        profile.input("no such input")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_ensembles_call_models_of_their_profile_that_come_before_them(profile: Profile):
+    known: set[str] = set()
+    for model in profile.models:
+        assert set(model.composes) <= known
+        assert bool(model.composes) == (model.kind is ModelKind.ENSEMBLE)
+        assert bool(model.architecture) == (model.kind is ModelKind.NETWORK)
+        known.add(model.name)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_model_but_the_entry_points_is_called_by_an_ensemble(profile: Profile):
+    called = {name for model in profile.models for name in model.composes}
+
+    assert {model.name for model in profile.models} - called == {profile.combined}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_fusions_members_are_answered_by_the_classification(profile: Profile):
+    classification = profile.model(profile.classification)
+    answers = {tensor.name for tensor in classification.outputs}
+
+    assert profile.fusion.output in answers
+    for member in profile.fusion.members:
+        assert member.output in answers
+        assert member.model in classification.composes
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_combined_model_answers_all_that_its_parts_answer(profile: Profile):
+    combined, classification = profile.model(profile.combined), profile.model(profile.classification)
+    detector = profile.model(profile.detection.model)
+
+    assert combined.outputs == classification.outputs + detector.outputs
+    assert [tensor.name for tensor in combined.inputs] == [item.tensor.name for item in profile.inputs]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_detector_has_the_tensors_that_detection_names(profile: Profile):
+    detection = profile.detection
+    outputs = {tensor.name: tensor for tensor in profile.model(detection.model).outputs}
+
+    assert {detection.boxes, detection.scores, detection.classes, detection.count} == set(outputs)
+    assert outputs[detection.boxes].dims == (detection.max_boxes, 4)
+    assert outputs[detection.scores].dims == outputs[detection.classes].dims == (detection.max_boxes,)
+    assert profile.input(detection.input).tensor.dims == profile.model(detection.model).inputs[0].dims
+    assert 0 < detection.floor <= detection.fallback_confidence < detection.confidence < 1
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_all_models_of_an_ensemble_take_its_largest_batch(profile: Profile):
+    for model in profile.models:
+        assert all(profile.model(name).max_batch_size >= model.max_batch_size for name in model.composes)
+
+
+def test_the_spine_profiles_are_those_of_the_trained_system():
+    deployed, published = pipeline("spine").profiles
+
+    assert pipeline("spine").default_profile == deployed.name == "deployed"
+    for profile, size, flip, comparison in ((deployed, 224, False, ">"), (published, 384, True, ">=")):
+        members = {member.output: member.weight for member in profile.fusion.members}
+        assert members == {"densenet121": 0.42, "resnet50": 0.26, "efficientnetv2_s": 0.32}
+        assert profile.fusion.threshold == Threshold(0.449, Comparison(comparison))
+        networks = [profile.model(member.model) for member in profile.fusion.members]
+        assert [(network.inputs[0].dims, network.flip_tta) for network in networks] == [((1, size, size), flip)] * 3
+
+
+def test_the_contract_imports_nothing_but_numpy_and_the_standard_library():
+    allowed = {"numpy", "radserve_contract", "__future__", "dataclasses", "enum"}
+    for path in (ROOT / "contract" / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert {name.split(".")[0] for name in names} <= allowed, path

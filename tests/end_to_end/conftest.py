@@ -1,0 +1,60 @@
+"""Servers and films that the end-to-end tests share: few starts, each for the whole session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from radserve_contract.pipelines.spine import DEPLOYED
+from radserve_devstack.phantoms import spine as phantom
+from radserve_triton.server import TritonServer
+from tests.mock_repository import make_mock_repository
+from tests.service_process import ServiceProcess, running_service
+
+StartTriton = Callable[..., TritonServer]
+
+UPLOAD_LIMIT_BYTES = 16 * 1024**2
+"""Below the default, so that a test of it sends little; the largest film of these tests has 9 MB."""
+
+
+@pytest.fixture(scope="session")
+def mock_triton(start_triton: StartTriton, tmp_path_factory: pytest.TempPathFactory) -> TritonServer:
+    """The real server with mock networks of 50 ms (1 s for a slow film) in the real ensembles: mock_models/model.py."""
+    folder = tmp_path_factory.mktemp("mock_repository")
+    return start_triton(make_mock_repository(folder, DEPLOYED, sleep_s=0.05))
+
+
+@pytest.fixture(scope="session")
+def service(triton_server: TritonServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """The real service before the real networks (untrained), as it is deployed but for its upload limit."""
+    folder = tmp_path_factory.mktemp("service")
+    settings = {"UPLOAD_LIMIT_BYTES": str(UPLOAD_LIMIT_BYTES), "UPLOADS_HELD_BYTES": str(16 * UPLOAD_LIMIT_BYTES)}
+    with running_service(folder, triton_server.grpc_address, **settings) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def http(service: ServiceProcess) -> Iterator[httpx.Client]:
+    """A client of ``service``."""
+    with httpx.Client(base_url=service.url, trust_env=False, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def normal_phantom(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The demo's normal film: 2800 x 2300, 12 bits, JPEG 2000 lossless; the untrained networks find it normal."""
+    return _phantom(tmp_path_factory, abnormal=False)
+
+
+@pytest.fixture(scope="session")
+def abnormal_phantom(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The demo's abnormal film; the untrained networks find it abnormal."""
+    return _phantom(tmp_path_factory, abnormal=True)
+
+
+def _phantom(tmp_path_factory: pytest.TempPathFactory, *, abnormal: bool) -> bytes:
+    path = tmp_path_factory.mktemp("phantom") / "film.dcm"
+    phantom.write_dicom(path, abnormal=abnormal)
+    return path.read_bytes()
