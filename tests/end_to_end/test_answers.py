@@ -72,7 +72,8 @@ def test_the_served_answer_is_what_the_trained_system_computes(
     boxes = answer["detections"]["boxes"]
     assert [box["label"] for box in boxes] == [label for label, *_ in expected.boxes]
     numbers = [[box[key] for key in ("confidence", "x_min", "y_min", "x_max", "y_max")] for box in boxes]
-    np.testing.assert_allclose(numbers, np.array([rest for _, *rest in expected.boxes]).reshape(-1, 5), atol=0.05)
+    wanted = np.array([rest for _, *rest in expected.boxes]).reshape(-1, 5)
+    np.testing.assert_allclose(np.array(numbers).reshape(-1, 5), wanted, atol=0.05)
 
 
 def test_an_abnormal_film_gets_boxes_inside_it(abnormal_answer: dict[str, Any]) -> None:

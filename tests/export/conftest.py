@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from radserve_export.detector import detector_to_onnx
 from radserve_export.networks import BuiltNetwork
 from radserve_export.torch2onnx import torch2onnx
 from radserve_export.untrained import untrained_classifier
+from tests.export import yolo_files
 from tests.export.small_pipeline import MIRRORED, NETWORK
 
 
@@ -44,4 +46,18 @@ def mirrored_graph(mirrored: BuiltNetwork, tmp_path_factory: pytest.TempPathFact
     """``mirrored`` as ONNX."""
     path = tmp_path_factory.mktemp("mirrored") / "model.onnx"
     torch2onnx(mirrored, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_detector() -> BuiltNetwork:
+    """An untrained YOLO11n that draws boxes on the phantoms. Tests that change weights must copy it."""
+    return yolo_files.small_detector()
+
+
+@pytest.fixture(scope="session")
+def detector_graph(small_detector: BuiltNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``small_detector`` as ONNX."""
+    path = tmp_path_factory.mktemp("detector") / "model.onnx"
+    detector_to_onnx(small_detector, path)
     return path

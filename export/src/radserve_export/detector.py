@@ -8,17 +8,17 @@ from radserve_contract.spec import Detection, ModelSpec
 from radserve_export.detector_graphs import detector_to_onnx, detector_to_torchscript
 from radserve_export.detector_network import Detector
 from radserve_export.detector_verify import verify_detector
-from radserve_export.letterbox_deviation import LetterboxDeviation, measure_letterbox_deviation
+from radserve_export.letterbox_deviation import letterbox_on_phantoms, measure_letterbox_deviation
 from radserve_export.networks import BuiltNetwork
 from radserve_export.untrained_detector import untrained_detector
 from radserve_export.yolo_checkpoint import load_yolo11
 from radserve_export.yolo_rebuild import rebuild_yolo11
 
 __all__ = [
-    "LetterboxDeviation",
     "build_detector",
     "detector_to_onnx",
     "detector_to_torchscript",
+    "letterbox_on_phantoms",
     "measure_letterbox_deviation",
     "verify_detector",
 ]

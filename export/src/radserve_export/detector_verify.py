@@ -23,7 +23,7 @@ from torchvision.ops import box_convert, box_iou
 
 from radserve_contract.spec import Detection, Tolerance
 from radserve_export.detector_graphs import detector_of
-from radserve_export.detector_runtime import Array, Outputs, open_detector
+from radserve_export.detector_runtime import Array, Inside, Outputs, open_detector
 from radserve_export.detector_samples import detector_images, made_up_predictions
 from radserve_export.errors import ParityError
 from radserve_export.networks import BuiltNetwork, Measurement
@@ -69,25 +69,21 @@ def verify_detector(network: BuiltNetwork, graph: Path, tolerance: Tolerance) ->
         always compared, stand for it.
     """
     detector, spec = detector_of(network), network.spec
+    detection = detector.detection
     images = detector_images(spec.inputs[0].dims[-1], spec.max_batch_size)
     original = original_predictions(detector.network, images)
-    boxes = suppressed(original, detector.detection)
     if not network.trained:
-        refuse_emptiness(spec.name, original, boxes, detector.detection)
-    opened = open_detector(graph, network)
+        refuse_emptiness(spec.name, original, detection)
+    opened = open_detector(graph, spec)
     singles = [opened.answer(image[None]) for image in images]
     found: list[Measurement] = []
     for batch in batches(spec):
-        predictions, outputs = singles[0] if batch == 1 else opened.answer(images[:batch])
-        found += _against_original(original[:batch], predictions, tolerance, batch)
-        found.append(_strays(predictions, outputs, batch))
-        found.append(_selection(predictions, outputs, detector.detection, batch))
-        served = served_boxes(outputs, detector.detection)
-        found += _flips("box flips", original[:batch], boxes[:batch], served, tolerance, detector.detection)
-    found += _batch_equals_singles((predictions, outputs), singles, tolerance, detector.detection)
+        whole = singles[0] if batch == 1 else opened.answer(images[:batch])
+        found += _at_one_batch(original[:batch], whole, tolerance, detection)
+    found += _batch_equals_singles(whole, singles, tolerance, detection)
     crowded = made_up_predictions(spec.max_batch_size, len(network.classes), detector.predictions.anchor_count)
-    refuse_emptiness(spec.name, crowded, suppressed(crowded, detector.detection), detector.detection)
-    found.append(_selection(crowded, opened.select(crowded), detector.detection, len(crowded), "made-up boxes"))
+    refuse_emptiness(spec.name, crowded, detection)
+    found.append(_selection("made-up boxes", (crowded, opened.select(crowded)), detection))
     return tuple(found)
 
 
@@ -117,7 +113,7 @@ def served_boxes(outputs: Outputs, detection: Detection) -> list[Boxes]:
     return [Boxes(corners[i, :n], scores[i, :n], classes[i, :n]) for i, n in enumerate(counts)]
 
 
-def refuse_emptiness(model: str, predictions: Array, boxes: Sequence[Boxes], detection: Detection) -> None:
+def refuse_emptiness(model: str, predictions: Array, detection: Detection) -> None:
     """Refuse a comparison that could not fail: without a box, or without one that suppression removed.
 
     Raises
@@ -126,7 +122,7 @@ def refuse_emptiness(model: str, predictions: Array, boxes: Sequence[Boxes], det
         When so.
     """
     candidates = int((predictions[:, 4:].max(1) > detection.floor).sum())
-    kept = sum(len(item.scores) for item in boxes)
+    kept = sum(len(boxes.scores) for boxes in suppressed(predictions, detection))
     if not 0 < kept < candidates:
         raise ParityError(
             f"{model}: {kept} of {candidates} candidate boxes over {detection.floor} remain after suppression; wanted "
@@ -134,28 +130,33 @@ def refuse_emptiness(model: str, predictions: Array, boxes: Sequence[Boxes], det
         )
 
 
-def _against_original(original: Array, served: Array, tolerance: Tolerance, batch: int) -> Iterator[Measurement]:
+def _at_one_batch(original: Array, whole: Inside, tolerance: Tolerance, detection: Detection) -> Iterator[Measurement]:
+    """Comparisons 1, 2 and 3 of one call with the original's predictions for the same images."""
+    predictions, outputs = whole
+    yield from _against_original(original, predictions, tolerance)
+    strays = sum(int((~np.isfinite(values)).sum()) for values in (predictions, *outputs.values()))
+    yield Measurement(NOT_FINITE, len(original), float(strays), 0.0)
+    yield _selection("selected boxes", whole, detection)
+    boxes, served = suppressed(original, detection), served_boxes(outputs, detection)
+    yield from _flips("box flips", original, boxes, served, tolerance, detection)
+
+
+def _against_original(original: Array, served: Array, tolerance: Tolerance) -> Iterator[Measurement]:
     """Comparison 1: largest difference of any anchor's box and of any score."""
     with np.errstate(invalid="ignore"):
         apart = np.abs(original - served)
-    yield Measurement("predicted box px", batch, float(apart[:, :4].max()), tolerance.box_px)
-    yield Measurement("predicted score", batch, float(apart[:, 4:].max()), tolerance.probability)
+    yield Measurement("predicted box px", len(original), float(apart[:, :4].max()), tolerance.box_px)
+    yield Measurement("predicted score", len(original), float(apart[:, 4:].max()), tolerance.probability)
 
 
-def _strays(predictions: Array, outputs: Outputs, batch: int) -> Measurement:
-    strays = sum(int((~np.isfinite(values)).sum()) for values in (predictions, *outputs.values()))
-    return Measurement(NOT_FINITE, batch, float(strays), 0.0)
-
-
-def _selection(
-    predictions: Array, outputs: Outputs, detection: Detection, batch: int, what: str = "selected boxes"
-) -> Measurement:
+def _selection(what: str, whole: Inside, detection: Detection) -> Measurement:
     """Comparison 2: rows that ultralytics would not select from the same predictions, order and padding included."""
+    predictions, outputs = whole
     wrong = sum(
         _rows_apart(expected, {name: values[image] for name, values in outputs.items()}, detection)
         for image, expected in enumerate(suppressed(predictions, detection))
     )
-    return Measurement(f"{what} unlike ultralytics'", batch, float(wrong), 0.0)
+    return Measurement(f"{what} unlike ultralytics'", len(predictions), float(wrong), 0.0)
 
 
 def _rows_apart(expected: Boxes, output: Outputs, detection: Detection) -> int:
@@ -201,11 +202,11 @@ def _edges(prediction: Array, limit: float, tolerance: Tolerance, detection: Det
 
 
 def _batch_equals_singles(
-    whole: tuple[Array, Outputs], singles: Sequence[tuple[Array, Outputs]], tolerance: Tolerance, detection: Detection
+    whole: Inside, singles: Sequence[Inside], tolerance: Tolerance, detection: Detection
 ) -> Iterator[Measurement]:
     """One call with a full batch and as many calls with one image each: predictions, then boxes."""
     predictions = np.concatenate([single for single, _ in singles])
-    for measurement in _against_original(predictions, whole[0], tolerance, len(singles)):
+    for measurement in _against_original(predictions, whole[0], tolerance):
         yield replace(measurement, quantity=f"{BATCHED}: {measurement.quantity}")
     alone = [boxes for _, outputs in singles for boxes in served_boxes(outputs, detection)]
     served = served_boxes(whole[1], detection)

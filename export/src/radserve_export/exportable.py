@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -17,11 +17,13 @@ class Exportable:
     """A built network with the functions for the steps after ``build``.
 
     ``write`` makes a graph file of each format; ``verify`` compares such a file with the original module.
+    ``deviations`` measures, by its name among the pipeline's ``DEVIATIONS``, what one does to this network's answers.
     """
 
     network: BuiltNetwork
     write: Mapping[GraphFormat, Callable[[BuiltNetwork, Path], None]]
     verify: Callable[[BuiltNetwork, Path], tuple[Measurement, ...]]
+    deviations: Mapping[str, Callable[[BuiltNetwork], Mapping[str, float | None]]] = field(default_factory=dict)
 
 
 class PipelineExport(Protocol):

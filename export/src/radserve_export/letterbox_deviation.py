@@ -7,7 +7,7 @@ that films of any shape batch together. The network sees more grey at two sides,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from radserve_export.detector_graphs import detector_of
 from radserve_export.detector_verify import Boxes, original_predictions, suppressed
 from radserve_export.letterbox import Pixels, letterbox, to_film
 from radserve_export.networks import BuiltNetwork
+from radserve_export.sample_images import phantom
 
 SAME_BOX_IOU = 0.5
 """Boxes of one class that overlap by more than this mark the same finding, as the detector's published mAP50 counts."""
@@ -29,16 +30,16 @@ class LetterboxDeviation:
 
     Boxes are those over the confidence, or over the fallback confidence where a film has none, in film pixels.
     ``matched`` pairs have one class and an IoU over one half; ``mean_iou``, ``lowest_iou`` and ``largest_score_change``
-    are over these pairs, NaN without any. ``films_with_other_count`` show more or fewer boxes than the application.
+    are over these pairs, None without any. ``films_with_other_count`` show more or fewer boxes than the application.
     """
 
     films: int
     boxes_square: int
     boxes_rectangle: int
     matched: int
-    mean_iou: float
-    lowest_iou: float
-    largest_score_change: float
+    mean_iou: float | None
+    lowest_iou: float | None
+    largest_score_change: float | None
     films_with_other_count: int
 
 
@@ -48,20 +49,23 @@ def measure_letterbox_deviation(network: BuiltNetwork, films: Sequence[Pixels]) 
     square = [_boxes_on_film(network, film, letterbox(film, size)) for film in films]
     rectangle = [_boxes_on_film(network, film, letterbox(film, size, square=False)) for film in films]
     pairs = [pair for one, other in zip(square, rectangle, strict=True) for pair in _pairs(one, other)]
-    overlaps, changes = (
-        (np.array(values) for values in zip(*pairs, strict=True)) if pairs else (np.array([np.nan]),) * 2
-    )
+    overlaps, changes = [overlap for overlap, _ in pairs], [change for _, change in pairs]
     counts = [(len(one.scores), len(other.scores)) for one, other in zip(square, rectangle, strict=True)]
     return LetterboxDeviation(
         films=len(films),
         boxes_square=sum(one for one, _ in counts),
         boxes_rectangle=sum(other for _, other in counts),
         matched=len(pairs),
-        mean_iou=float(overlaps.mean()),
-        lowest_iou=float(overlaps.min()),
-        largest_score_change=float(changes.max()),
+        mean_iou=sum(overlaps) / len(overlaps) if overlaps else None,
+        lowest_iou=min(overlaps, default=None),
+        largest_score_change=max(changes, default=None),
         films_with_other_count=sum(one != other for one, other in counts),
     )
+
+
+def letterbox_on_phantoms(network: BuiltNetwork) -> dict[str, float | None]:
+    """The same on the two phantoms, by name, for the graph's provenance."""
+    return asdict(measure_letterbox_deviation(network, [phantom(True), phantom(False)]))
 
 
 def _boxes_on_film(network: BuiltNetwork, film: Pixels, picture: Pixels) -> Boxes:

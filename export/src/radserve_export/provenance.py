@@ -49,10 +49,11 @@ def provenance(
     origin: Origin | None,
     proofs: Mapping[GraphFormat, Proof],
     deviations: Sequence[str],
+    measured_deviations: Mapping[str, Mapping[str, float | None]] | None = None,
 ) -> dict[str, Any]:
     """Describe version 1 of ``model``: weights, graphs, proof, tools, time.
 
-    ``origin`` is None for a graph without weights.
+    ``origin`` is None for a graph without weights. ``measured_deviations`` has figures by a deviation's name.
     """
     return {
         "model": model.name,
@@ -64,6 +65,7 @@ def provenance(
         "label_flips": sum(proof.label_flips for proof in proofs.values()),
         "tolerance": asdict(pipeline.tolerance),
         "deviations": list(deviations),
+        "measured_deviations": {name: dict(found) for name, found in (measured_deviations or {}).items()},
         "tools": {"python": platform.python_version(), **{name: version(name) for name in TOOLS}},
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -184,5 +184,6 @@ def _served(
         return ServedModel(model, graphs, provenance=provenance(model, order.pipeline.SPEC, None, proofs, deviations))
     checkpoint = order.pipeline.CHECKPOINTS[model.architecture]
     origin = Origin(str(checkpoint), item.network.checkpoint_sha256)
-    document = provenance(model, order.pipeline.SPEC, origin, proofs, deviations)
+    measured = {name: measure(item.network) for name, measure in item.deviations.items()}
+    document = provenance(model, order.pipeline.SPEC, origin, proofs, deviations, measured)
     return ServedModel(model, graphs, item.network.trained, item.network.classes, document)

@@ -19,7 +19,7 @@ import torch
 from radserve_contract.spec import ModelSpec
 from radserve_export.classifier import Classifier, create_classifier
 from radserve_export.networks import BuiltNetwork
-from radserve_export.sample_images import Pixels, grainy, noise, phantom, ramp, resize
+from radserve_export.sample_images import Pixels, collimated, grainy, noise, phantom, ramp, resize
 
 PHANTOM_LOGIT = 2.0
 """The logit each network is solved to give the abnormal phantom, and minus it the normal one: 0.88 and 0.12."""
@@ -46,7 +46,7 @@ def _calibration(size: int) -> tuple[torch.Tensor, npt.NDArray[np.float64]]:
     """Pictures ``(N, 1, size, size)`` uint8 and the logit wanted for each, ``(N,)``."""
     normal, abnormal = (resize(phantom(kind), size) for kind in (False, True))
     films = [*_variants(normal), *_variants(abnormal)]
-    others = [*_others(normal), *_others(abnormal), ramp(size), ramp(size).T, np.zeros_like(normal)]
+    others = [*_others(normal), *_others(abnormal), ramp(size), ramp(size).T, collimated(size)]
     others += [noise(size, grain=grain, seed=grain + twin) for grain in (4, 16, 64) for twin in (0, 1)]
     sides = np.repeat((-PHANTOM_LOGIT, PHANTOM_LOGIT), len(films) // 2)
     spread = np.random.default_rng(0).standard_normal(len(others))

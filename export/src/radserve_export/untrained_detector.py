@@ -23,7 +23,8 @@ from radserve_export.networks import BuiltNetwork
 from radserve_export.yolo_library import DetectionModel, layers_of
 from radserve_export.yolo_rebuild import create_yolo11
 
-SCALE = "l"  # the trained system's size
+SCALE = "l"
+"""The trained system's size."""
 CLASSES = (
     "Osteophytes",
     "Surgical implant",
@@ -39,9 +40,9 @@ PICTURES = 4
 """Pictures the network is calibrated on: the abnormal and the normal phantom, and two that are neither."""
 PHANTOMS = 2
 INNER_ENDS = {"C3k": ("cv3.bn.weight",), "PSABlock": ("attn.proj.bn.weight", "ffn.1.bn.weight")}
-INNER_GAIN = 0.1
+INNER_GAIN = 0.03
 """Scale of what the inner blocks add. At 1 a random network this deep magnifies rounding errors ten thousand times."""
-RIDGE = 0.01
+RIDGE = 0.1
 """Share of the features' mean variance added to the solution's diagonal."""
 GAPS = 10
 """Among how many neighbouring scores the confidence is put into the widest gap."""
@@ -68,13 +69,13 @@ class Level:
 LEVELS = (Level(10, 20.0, 20, 2.0, 4.0), Level(12, 28.0, 40, 1.8, 3.0), Level(10, 40.0, 20, 1.6, 2.0))
 
 
-def untrained_detector(spec: ModelSpec, detection: Detection) -> BuiltNetwork:
+def untrained_detector(spec: ModelSpec, detection: Detection, scale: str = SCALE) -> BuiltNetwork:
     """Build the detector of ``spec``; the same weights on every machine, up to rounding of the calibration."""
     size = spec.inputs[0].dims[-1]
     images = as_yolo_input(torch.from_numpy(detector_images(size, PICTURES)))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(SEED)
-        network = create_yolo11(SCALE, CLASSES)
+        network = create_yolo11(scale, CLASSES)
         _mute_inner_blocks(network)
         _calibrate_batch_norms(network, images)
         _solve_head(network, images, math.log(detection.confidence / (1 - detection.confidence)))

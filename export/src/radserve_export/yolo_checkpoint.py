@@ -111,7 +111,7 @@ def _explained(path: Path, error: UnsafeCheckpoint) -> UnsafeCheckpoint | Foreig
     except Exception:  # not a zip archive, or damaged: what load_safely said is all there is to say
         return error
     strange = sorted(set(wanted) - set(KINDS))
-    layers = [name for name in strange if name.startswith(("ultralytics.nn.", "torch.nn."))]
+    layers = [name for prefix in ("ultralytics.nn.", "torch.nn.") for name in strange if name.startswith(prefix)]
     if training := [name for name in strange if name.startswith(("ultralytics.utils.loss.", "ultralytics.utils.tal."))]:
         return UnsafeCheckpoint(
             f"{path}: still holds its training state ({training[0]}); {WANTED}. "

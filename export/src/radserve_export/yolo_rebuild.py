@@ -2,8 +2,9 @@
 
 The network is built anew by the installed ultralytics and must agree with the pickled one in every tensor's name and
 shape, in every module's class and in each setting that changes what it computes. One difference is taken over instead
-of refused: the activation after a convolution. ultralytics 8.4 dropped the SiLU in front of SPPF's pooling, so a
-network trained with 8.3 would silently compute something else if it were built from its description alone.
+of refused: the activation after a convolution. ultralytics 8.3 puts a SiLU in front of SPPF's pooling, 8.4.0 does not,
+8.4.190 does again, and neither tensors nor description tell. A network built from these alone may silently compute
+something else than the one that was trained.
 """
 
 from __future__ import annotations

@@ -8,7 +8,13 @@ from pathlib import Path, PurePosixPath
 from radserve_contract.pipelines.spine import SPEC
 from radserve_contract.spec import ModelSpec, Profile
 from radserve_export.classifier import classifier_from_checkpoint
-from radserve_export.detector import build_detector, detector_to_onnx, detector_to_torchscript, verify_detector
+from radserve_export.detector import (
+    build_detector,
+    detector_to_onnx,
+    detector_to_torchscript,
+    letterbox_on_phantoms,
+    verify_detector,
+)
 from radserve_export.exportable import Exportable
 from radserve_export.formats import GraphFormat
 from radserve_export.torch2onnx import torch2onnx
@@ -27,7 +33,8 @@ CHECKPOINTS = {
     "yolo11": PurePosixPath("detection output") / "yolo11" / "weights" / "best.pt",
 }
 # Named as the headings of docs/model-cards/spine.md, where their effect is reported.
-DEVIATIONS = {"spine_yolo11": ("square letterbox",)}
+SQUARE_LETTERBOX = "square letterbox"
+DEVIATIONS = {"spine_yolo11": (SQUARE_LETTERBOX,)}
 
 
 def build(model: ModelSpec, profile: Profile, checkpoint: Path | None) -> Exportable:
@@ -55,4 +62,5 @@ def _detector(model: ModelSpec, profile: Profile, checkpoint: Path | None) -> Ex
         build_detector(model, profile.detection, checkpoint),
         write={GraphFormat.ONNX: detector_to_onnx, GraphFormat.TORCHSCRIPT: detector_to_torchscript},
         verify=partial(verify_detector, tolerance=SPEC.tolerance),
+        deviations={SQUARE_LETTERBOX: letterbox_on_phantoms},
     )
