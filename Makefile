@@ -11,21 +11,31 @@ UV := $(shell command -v uv || echo .radserve/uv/bin/uv)
 
 # REPOSITORY=DIR is served as it is. Otherwise one is exported, once, and again when its sources change; each set of
 # checkpoints gets a folder of its own, so that trained and untrained networks never mix.
+PIPELINE ?= spine
 CHECKPOINTS ?=
 FILE ?=
+OF_PIPELINE = $(if $(filter-out spine,$(PIPELINE)),-$(PIPELINE))
 ifndef REPOSITORY
   ifneq ($(CHECKPOINTS),)
     $(if $(shell test -d '$(CHECKPOINTS)' && echo yes),,$(error CHECKPOINTS=$(CHECKPOINTS) is no folder))
-    REPOSITORY := .radserve/repository-$(shell cd '$(CHECKPOINTS)' && find . \( -name '*.pth' -o -name '*.pt' \) \
+    REPOSITORY := .radserve/repository$(OF_PIPELINE)-$(shell cd '$(CHECKPOINTS)' && find . \( -name '*.pth' -o -name '*.pt' -o -name '*.ckpt' -o -name '*.hdf5' -o -name '*.h5' \) \
 	-printf '%p %s %T@\n' | sort | sha256sum | cut -c1-12)
   else
-    REPOSITORY := .radserve/repository
+    REPOSITORY := .radserve/repository$(OF_PIPELINE)
   endif
   EXPORTED := $(REPOSITORY)/manifest.json
 endif
 WEIGHTS = $(if $(CHECKPOINTS),--checkpoints '$(CHECKPOINTS)',--untrained)
 EXPORT_SOURCES = $(shell find contract/src export/src model_repository devstack/src/radserve_devstack/phantoms \
 	-type f -not -path '*/__pycache__/*')
+
+# What the CT half of the benchmarks is measured on. CT_REPOSITORY=DIR is taken as it is.
+ifndef CT_REPOSITORY
+  CT_REPOSITORY := .radserve/repository-ct
+  CT_EXPORTED := $(CT_REPOSITORY)/manifest.json
+endif
+CT_PIPELINES := hemorrhage head_ct abdominal_trauma covid_lung
+ONLY ?= all
 
 .DEFAULT_GOAL := help
 .PHONY: help install export serve demo bench lint test verify-all lock clean
@@ -54,26 +64,31 @@ help: ## this list
 
 install: .venv/.stamp .venv-triton/.stamp ## both virtual environments, from hashed requirement files
 
-demo: $(EXPORTED) | .venv/.stamp .venv-triton/.stamp ## score two synthetic films through Triton; or FILE=film.dcm, CHECKPOINTS=DIR
-	@.venv/bin/radserve-demo --repository '$(REPOSITORY)' $(if $(FILE),'$(FILE)')
+demo: $(EXPORTED) | .venv/.stamp .venv-triton/.stamp ## score synthetic studies through Triton; PIPELINE=spine, FILE=film.dcm, CHECKPOINTS=DIR
+	@.venv/bin/radserve-demo --repository '$(REPOSITORY)' --pipeline '$(PIPELINE)' $(if $(FILE),'$(FILE)')
 
-serve: $(EXPORTED) | .venv/.stamp .venv-triton/.stamp ## Triton and the service until Ctrl-C; CHECKPOINTS=DIR, REPOSITORY=DIR
+serve: $(EXPORTED) | .venv/.stamp .venv-triton/.stamp ## Triton and the service until Ctrl-C; PIPELINE=spine or all, CHECKPOINTS=DIR, REPOSITORY=DIR
 	@.venv/bin/radserve-serve --repository '$(REPOSITORY)'
 
-export: | .venv/.stamp ## write the repository that Triton serves: untrained, or CHECKPOINTS=DIR
-	.venv/bin/radserve-export spine $(WEIGHTS) --repository '$(REPOSITORY)'
+export: | .venv/.stamp ## write the repository that Triton serves; PIPELINE=spine or all; untrained, or CHECKPOINTS=DIR
+	.venv/bin/radserve-export '$(PIPELINE)' $(WEIGHTS) --repository '$(REPOSITORY)'
 
 ifdef EXPORTED
 $(EXPORTED): $(EXPORT_SOURCES) requirements/export.txt | .venv/.stamp
-	.venv/bin/radserve-export spine $(WEIGHTS) --repository '$(REPOSITORY)'
+	.venv/bin/radserve-export '$(PIPELINE)' $(WEIGHTS) --repository '$(REPOSITORY)'
 endif
 
 .radserve/perf_analyzer/bin/perf_analyzer: requirements/perf-analyzer.txt | .venv/.stamp
 	$(UV) pip install --quiet --python .venv --target .radserve/perf_analyzer --no-deps --require-hashes -r $<
 	touch $@
 
-bench: $(EXPORTED) .radserve/perf_analyzer/bin/perf_analyzer | .venv/.stamp .venv-triton/.stamp ## measure everything, write docs/benchmarks.md; wants an idle machine
-	.venv/bin/python -m bench run --repository '$(REPOSITORY)' $(if $(CHECKPOINTS),--checkpoints '$(CHECKPOINTS)')
+ifdef CT_EXPORTED
+$(CT_EXPORTED): $(EXPORT_SOURCES) requirements/export.txt | .venv/.stamp
+	.venv/bin/radserve-export $(CT_PIPELINES) --untrained --repository '$(CT_REPOSITORY)'
+endif
+
+bench: $(if $(filter-out ct,$(ONLY)),$(EXPORTED)) $(if $(filter-out spine,$(ONLY)),$(CT_EXPORTED)) .radserve/perf_analyzer/bin/perf_analyzer | .venv/.stamp .venv-triton/.stamp ## measure everything, write docs/benchmarks.md; wants an idle machine; ONLY=spine or ct
+	.venv/bin/python -m bench run --only '$(ONLY)' --repository '$(REPOSITORY)' --ct-repository '$(CT_REPOSITORY)' $(if $(CHECKPOINTS),--checkpoints '$(CHECKPOINTS)')
 
 lint: .venv/.stamp ## ruff and mypy
 	.venv/bin/ruff check .
@@ -83,9 +98,12 @@ lint: .venv/.stamp ## ruff and mypy
 test: install lint ## everything CI runs: ruff, mypy and the tests, real tritonserver included
 	.venv/bin/pytest
 
-verify-all: .venv/.stamp ## export all profiles in all formats, compare with the originals, write docs/verification.md
-	.venv/bin/radserve-export spine --untrained --profile deployed --profile published --format torchscript --repository .radserve/verify-all
+# every network of every profile; profiles that differ in thresholds alone share their networks
+VERIFIED := spine:deployed spine:published abdominal_trauma:deployed abdominal_trauma:deployed_128
+verify-all: .venv/.stamp ## export all networks in all formats, compare with the originals, write docs/verification*.md; takes hours
+	.venv/bin/radserve-export all --untrained $(VERIFIED:%=--profile %) --format torchscript --repository .radserve/verify-all
 	.venv/bin/python -m radserve_export.verification_page .radserve/verify-all --page docs/verification.md
+	.venv/bin/python -m radserve_export.head_ct_variants --page docs/verification-head-ct.md
 
 lock: | $(filter .radserve/%,$(UV)) ## write requirements/*.txt anew from the pyproject.toml files
 	UV=$(UV) requirements/lock.sh

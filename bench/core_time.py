@@ -20,6 +20,7 @@ def measure(upload: Upload, *, films: int) -> CoreTime:
     image = upload.decoded()
     return CoreTime(
         film=upload.kind,
+        storage=upload.storage,
         decode_s=_median_core_s(upload.decoded, films),
         tensorise_s=_median_core_s(lambda: tensorise(image, inputs_of(upload.kind)), films),
     )

@@ -1,7 +1,8 @@
-"""The two phantoms in, what each measurement wants of them out: DICOM bytes, tensors, a description."""
+"""The two phantoms in, each stored in two ways; what the measurements want of them out: DICOM bytes and tensors."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -10,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 
-from bench.results import Film
+from bench.results import Film, Storage
 from radserve_contract.pipelines.spine import SPEC
+from radserve_contract.spec import FilmProfile, Profile
 from radserve_devstack.phantoms import spine
 from radserve_preproc.decode import decode
 from radserve_preproc.limits import DecodeLimits
@@ -19,7 +21,16 @@ from radserve_preproc.study import DecodedImage, RawStudy
 from radserve_preproc.tensorise import tensorise
 
 KINDS = ("normal", "abnormal")
-PROFILE = SPEC.profile()
+
+
+def _of_films(profile: Profile) -> FilmProfile:
+    """The profile, known to be one of films; TypeError when it is not."""
+    if not isinstance(profile, FilmProfile):
+        raise TypeError(f"profile {profile.name} is of no film")
+    return profile
+
+
+PROFILE = _of_films(SPEC.profile())
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +38,7 @@ class Upload:
     """A film as a client sends it. ``kind`` is the answer it is made to get."""
 
     kind: str
+    storage: Storage
     content: bytes
 
     @property
@@ -42,10 +54,25 @@ class Upload:
 
 
 def uploads(folder: Path) -> tuple[Upload, ...]:
-    """Both phantoms as JPEG 2000 DICOM files, written into ``folder`` and read back."""
+    """Normal and abnormal phantom as JPEG 2000 DICOM files, then the same two uncompressed; ``folder`` is scratch."""
     for kind in KINDS:
         spine.write_dicom(folder / f"{kind}.dcm", abnormal=kind == "abnormal")
-    return tuple(Upload(kind, (folder / f"{kind}.dcm").read_bytes()) for kind in KINDS)
+    compressed = [Upload(kind, Storage.JPEG_2000, (folder / f"{kind}.dcm").read_bytes()) for kind in KINDS]
+    return (*compressed, *(uncompressed(film) for film in compressed))
+
+
+def uncompressed(film: Upload) -> Upload:
+    """The same film, the same pixels, in Explicit VR Little Endian (PS3.5 A.2)."""
+    ds = pydicom.dcmread(BytesIO(film.content))
+    ds.decompress(generate_instance_uid=False)
+    file = BytesIO()
+    ds.save_as(file, enforce_file_format=True)
+    return Upload(film.kind, Storage.UNCOMPRESSED, file.getvalue())
+
+
+def stored(films: Sequence[Upload], storage: Storage) -> tuple[Upload, ...]:
+    """Those of ``films`` that are stored so."""
+    return tuple(film for film in films if film.storage is storage)
 
 
 def tensor(upload: Upload, name: str) -> npt.NDArray[np.uint8]:

@@ -11,7 +11,21 @@ from bench.results import Machine
 
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8")
 """CPU flags that decide how fast a network runs."""
-PACKAGES = ("onnxruntime", "torch", "timm", "ultralytics", "pydicom", "pillow", "tritonclient", "uvicorn")
+PACKAGES = (
+    "onnxruntime",
+    "torch",
+    "timm",
+    "ultralytics",
+    "monai",
+    "SimpleITK",
+    "pydicom",
+    "imagecodecs",
+    "pylibjpeg-openjpeg",
+    "pillow",
+    "tritonclient",
+    "uvicorn",
+    "httpx",
+)
 IN_TRITON = ("nvidia-pytriton", "onnxruntime")
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from bench.ct.report import sections
+from bench.ct.results import CtResults
 from bench.ratios import Ratio, aims, others
-from bench.results import CoreTime, Film, Load, Machine, Model, Results, ServiceRun, TrainedRun
+from bench.recorded import Recorded, newest_ct, newest_spine
+from bench.results import CoreTime, Film, Load, RawRun, Results, ServiceRun, TrainedRun
+from bench.tables import of_facts, of_models, table
 
 BEGIN = "<!-- results: written by `python -m bench report` -->"
 END = "<!-- end of results -->"
 NOTHING_YET = "No run has been recorded yet: `make bench` makes one and writes it here."
-
-
-def newest(folder: Path) -> Path | None:
-    """The latest results file; their names begin with date and time."""
-    return max(folder.glob("*.json"), default=None)
 
 
 def with_results(page: str, text: str) -> str:
@@ -24,16 +23,40 @@ def with_results(page: str, text: str) -> str:
     return f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}"
 
 
+def of_folder(folder: Path) -> str:
+    """The tables of the newest results in ``folder``: of each half, the newest file that has it."""
+    return _both(newest_spine(folder), newest_ct(folder))
+
+
+def of_run(recorded: Recorded, source: str) -> str:
+    """The tables of one run; ``source`` is the name of its file."""
+    spine, ct = recorded.spine, recorded.ct
+    return _both((spine, source) if spine else None, (ct, source) if ct else None)
+
+
+def _both(spine: tuple[Results, str] | None, ct: tuple[CtResults, str] | None) -> str:
+    halves = [*([markdown(*spine)] if spine else []), *([ct_markdown(*ct)] if ct else [])]
+    return "\n\n".join(halves) or NOTHING_YET
+
+
+def ct_markdown(results: CtResults, source: str) -> str:
+    """Every table of the CT half; ``source`` is the name of the results file."""
+    return "\n\n".join((f"## CT\n\n{_run(results, source)}", *sections(results)))
+
+
 def markdown(results: Results, source: str) -> str:
-    """Every table of the page; ``source`` is the name of the results file."""
-    return "\n\n".join(_sections(results, source))
+    """Every table of the spine half; ``source`` is the name of the results file."""
+    return "\n\n".join((f"## Spine\n\n{_run(results, source)}", *_sections(results)))
 
 
-def _sections(results: Results, source: str) -> Iterator[str]:
-    yield f"Run of {results.started}, {results.seconds_per_point:g} s a line, [`{source}`](../bench/results/{source})."
+def _run(results: Results | CtResults, source: str) -> str:
+    return f"Run of {results.started}, {results.seconds_per_point:g} s a line, [`{source}`](../bench/results/{source})."
+
+
+def _sections(results: Results) -> Iterator[str]:
     yield "### Aims\n\n" + _ratios(aims(results))
     yield "### Other ratios\n\n" + _ratios(others(results))
-    yield f"### (a) ONNX Runtime alone, {results.raw.threads} threads a session\n\n" + _loads("batch", results.raw.rows)
+    yield from (_raw(run) for run in results.raw)
     triton = results.triton
     yield f"### (b) `{triton.model}` through Triton\n\nLoad: {triton.generator}.\n\n" + _loads(
         "concurrency", triton.rows
@@ -44,14 +67,22 @@ def _sections(results: Results, source: str) -> Iterator[str]:
     yield "### Machine, films, models\n\n" + "\n\n".join(_setting(results))
 
 
-def _ratios(ratios: Iterable[Ratio]) -> str:
-    rows = [(ratio.what, f"{ratio.measured:.2f}", *_verdict(ratio)) for ratio in ratios]
-    head = ("ratio", "measured", "wanted at least", "reached")
-    return _table(head[: len(rows[0])], rows)
+def _ratios(ratios: Sequence[Ratio]) -> str:
+    """A table; the columns of the aims are there when at least one ratio has one."""
+    columns = 4 if any(ratio.wanted is not None for ratio in ratios) else 2
+    rows = [(ratio.what, f"{ratio.measured:.2f}", *_verdict(ratio))[:columns] for ratio in ratios]
+    return table(("ratio", "measured", "wanted at least", "reached")[:columns], rows)
 
 
-def _verdict(ratio: Ratio) -> tuple[str, ...]:
-    return () if ratio.wanted is None else (f"{ratio.wanted:g}", "yes" if ratio.reached else "**no**")
+def _verdict(ratio: Ratio) -> tuple[str, str]:
+    return ("-", "-") if ratio.wanted is None else (f"{ratio.wanted:g}", "yes" if ratio.reached else "**no**")
+
+
+def _raw(run: RawRun) -> str:
+    callers = "one caller" if run.callers == 1 else f"{run.callers} callers at once, each with its own batches"
+    threads = f"{run.threads} thread{'s' if run.threads > 1 else ''} a session"
+    waiting = "spinning" if run.spinning else "not spinning"
+    return f"### (a) ONNX Runtime alone: {threads}, {waiting}, {callers}\n\n{_loads('batch', run.rows)}"
 
 
 def _loads(level: str, rows: Iterable[Load]) -> str:
@@ -59,66 +90,50 @@ def _loads(level: str, rows: Iterable[Load]) -> str:
         (str(row.level), f"{row.films_per_s:.2f}", f"{row.p50_ms:.0f}", f"{row.p95_ms:.0f}", str(row.films))
         for row in rows
     ]
-    return _table((level, "films/s", "p50 ms", "p95 ms", "films"), cells)
+    return table((level, "films/s", "p50 ms", "p95 ms", "films"), cells)
 
 
 def _service(run: ServiceRun) -> str:
-    head = f"### (c) {run.film} film through the service, `Accept: {run.accept}`"
-    note = f"The load generator takes {1e3 * run.generator_core_s:.1f} core ms a film."
+    head = f"### (c) {run.film} film, {run.storage}, through the service, `Accept: {run.accept}`"
+    note = f"Load: {run.generator}; it takes {1e3 * run.generator_core_s:.1f} core ms a film."
     return f"{head}\n\n{note}\n\n{_loads('concurrency', run.rows)}"
 
 
 def _core_times(times: Iterable[CoreTime]) -> str:
     rows = [
-        (time.film, *(f"{1e3 * value:.1f}" for value in (time.decode_s, time.tensorise_s, time.total_s)))
+        (
+            f"{time.film}, {time.storage}",
+            *(f"{1e3 * value:.1f}" for value in (time.decode_s, time.tensorise_s, time.total_s)),
+        )
         for time in times
     ]
-    return _table(("film", "decode, core ms", "preprocess, core ms", "both"), rows)
+    return table(("film", "decode, core ms", "preprocess, core ms", "both"), rows)
 
 
 def _trained(runs: Sequence[TrainedRun]) -> str:
     steps = list(dict.fromkeys(step for run in runs for step in run.steps))
     rows = [
         (
-            f"{run.film}: {run.label}, {run.boxes} boxes",
+            f"{run.film}, {run.storage}: {run.label}, {run.boxes} boxes",
             str(run.threads),
             *(f"{1e3 * seconds:.0f}" for seconds in (run.seconds, *(run.steps[step] for step in steps))),
             str(run.films),
         )
         for run in runs
     ]
-    return _table(("film", "threads", "ms a film", *(f"{step} ms" for step in steps), "films"), rows)
+    return table(("film", "threads", "ms a film", *(f"{step} ms" for step in steps), "films"), rows)
 
 
 def _setting(results: Results) -> Iterator[str]:
-    yield _facts(results.machine)
-    yield _table(
+    yield of_facts(results.machine)
+    yield table(
         ("film", "rows x columns", "bits", "MB", "bits a pixel as sent", "transfer syntax"),
         [_film(film) for film in results.films],
     )
-    yield _table(("model", "weights", "threads", "SHA-256 of the graph"), [_model(model) for model in results.models])
-
-
-def _facts(machine: Machine) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
-    return (
-        f"{machine.cpu} ({', '.join(machine.instructions)}); {machine.cores} cores for everything, load generators"
-        f" included; {machine.memory_gib} GiB; {machine.system}; load average before the run {machine.load:g}."
-        f" Python {machine.python}, {versions}."
-    )
+    yield of_models(results.models)
 
 
 def _film(film: Film) -> tuple[str, ...]:
     size = f"{film.rows} x {film.columns}"
     per_pixel = f"{8 * film.size_bytes / film.rows / film.columns:.1f}"
     return (film.kind, size, str(film.bits_stored), f"{film.size_bytes / 1e6:.1f}", per_pixel, film.transfer_syntax)
-
-
-def _model(model: Model) -> tuple[str, ...]:
-    return (model.name, "trained" if model.trained else "UNTRAINED", model.threads, f"`{model.digest[:16]}`")
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; every column but the first to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

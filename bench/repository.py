@@ -8,10 +8,10 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from bench.results import Model
-from radserve_contract.spec import ModelKind, Profile
+from radserve_contract.spec import FilmProfile, ModelKind, Profile
 
 
-def classifiers(repository: Path, profile: Profile) -> list[Path]:
+def classifiers(repository: Path, profile: FilmProfile) -> list[Path]:
     """The graphs of the profile's classification networks, in the order of the fusion."""
     return [repository / member.model / "1" / "model.onnx" for member in profile.fusion.members]
 

@@ -1,11 +1,16 @@
-"""The numbers of one run as frozen values: to one JSON file, and back from it."""
+"""The numbers of one run's spine half as frozen values; ``bench.recorded`` writes them to a file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from enum import StrEnum
 
-from pydantic import TypeAdapter
+
+class Storage(StrEnum):
+    """How the pixels lie in the file. The aims are held against JPEG 2000; both hold the same pixels."""
+
+    JPEG_2000 = "JPEG 2000"
+    UNCOMPRESSED = "uncompressed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +66,15 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class RawRun:
-    """(a): the networks in turn in one process with ``threads`` intra-op threads each."""
+    """(a): the networks in turn in one process, one setting of ONNX Runtime.
+
+    Each session has ``threads`` intra-op threads, which spin while they wait or do not; ``callers`` threads of the
+    process run the same sessions at once, each with batches of its own.
+    """
 
     threads: int
+    spinning: bool
+    callers: int
     rows: tuple[Load, ...]
 
 
@@ -80,11 +91,13 @@ class TritonRun:
 class ServiceRun:
     """(c): uploads of one film for one representation.
 
-    ``generator_core_s`` is the load generator's own core time per film: it runs on the same cores.
+    ``generator_core_s`` is the core time per film of the load generator, ``generator``: it runs on the same cores.
     """
 
     film: str
+    storage: Storage
     accept: str
+    generator: str
     rows: tuple[Load, ...]
     generator_core_s: float
 
@@ -94,6 +107,7 @@ class CoreTime:
     """The service's own decode and preprocessing of one film, alone in a process: core seconds per film and step."""
 
     film: str
+    storage: Storage
     decode_s: float
     tensorise_s: float
 
@@ -112,6 +126,7 @@ class TrainedRun:
     """
 
     film: str
+    storage: Storage
     label: str
     boxes: int
     all_cores: bool
@@ -123,29 +138,15 @@ class TrainedRun:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One run."""
+    """One run's spine half."""
 
     started: str
     seconds_per_point: float
     machine: Machine
     films: tuple[Film, ...]
     models: tuple[Model, ...]
-    raw: RawRun
+    raw: tuple[RawRun, ...]
     triton: TritonRun
     service: tuple[ServiceRun, ...]
     core_time: tuple[CoreTime, ...]
     trained: tuple[TrainedRun, ...]
-
-
-_JSON = TypeAdapter(Results)
-
-
-def write(results: Results, path: Path) -> None:
-    """Write ``results`` as indented JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_JSON.dump_json(results, indent=1) + b"\n")
-
-
-def read(path: Path) -> Results:
-    """Read what ``write`` wrote; ValidationError when a field is missing or of another type."""
-    return _JSON.validate_json(path.read_bytes())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from bench import core_time, raw_onnxruntime, service, triton, weights
-from bench.films import PROFILE, Upload, tensor, uploads
+from bench.films import PROFILE, Upload, stored, tensor, uploads
 from bench.machine import machine
-from bench.perf_analyzer import unpacked
+from bench.perf_analyzer import PerfAnalyzer, unpacked
 from bench.ratios import JSON, PNG
 from bench.repository import classifiers, networks
-from bench.results import RawRun, Results, ServiceRun, TrainedRun, TritonRun
+from bench.results import RawRun, Results, ServiceRun, Storage, TrainedRun, TritonRun
 from bench.timing import alone
 from radserve_contract.pipelines.spine import SPEC
 from radserve_devstack.stack import Stack
@@ -35,6 +35,7 @@ class Plan:
     levels: tuple[int, ...]
     perf_analyzer: Path
     triton_venv: Path
+    ct_repository: Path
 
 
 def run_all(plan: Plan, folder: Path, say: Say) -> Results:
@@ -44,16 +45,20 @@ def run_all(plan: Plan, folder: Path, say: Say) -> Results:
     ------
     RuntimeError
         An answer is wrong: the service, Triton or (d) does not judge a film as the others do.
+    FileNotFoundError
+        perf_analyzer or one of its libraries is missing; nothing has been measured yet.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     here = machine(plan.triton_venv)
+    analyzer = unpacked(plan.perf_analyzer, plan.triton_venv)  # now: whatever is missing should be missed at once
     say("drawing the films")
     films = uploads(folder)
-    raw = _raw(plan, films, here.cores, say)
+    pixels = stored(films, Storage.JPEG_2000)  # the others hold the same
+    raw = tuple(_raw(plan, pixels, here.cores, say))
     with Stack(plan.repository, logs=folder, runtime=plan.triton_venv) as stack:
-        through_triton = _triton(plan, films, stack, folder, say)
+        through_triton = _triton(plan, analyzer, pixels, stack, folder, say)
         through_service = tuple(_service(plan, films, stack, say))
-        scores = {film.kind: service.score(stack.service_url, film) for film in films}
+        scores = {(film.kind, film.storage): service.score(stack.service_url, film) for film in films}
     return Results(
         started=started,
         seconds_per_point=plan.seconds,
@@ -68,16 +73,18 @@ def run_all(plan: Plan, folder: Path, say: Say) -> Results:
     )
 
 
-def _raw(plan: Plan, films: tuple[Upload, ...], cores: int, say: Say) -> RawRun:
-    say("(a) ONNX Runtime alone")
+def _raw(plan: Plan, films: tuple[Upload, ...], cores: int, say: Say) -> Iterator[RawRun]:
     tensors = np.stack([tensor(film, CLASSIFIER_IMAGE) for film in films])
     graphs = classifiers(plan.repository, PROFILE)
-    return alone(raw_onnxruntime.measure, graphs, tensors, plan.levels, threads=cores, seconds=plan.seconds)
+    for setting in raw_onnxruntime.settings(cores):
+        say(f"(a) ONNX Runtime alone, {setting}")
+        yield alone(raw_onnxruntime.measure, graphs, tensors, plan.levels, setting, seconds=plan.seconds)
 
 
-def _triton(plan: Plan, films: tuple[Upload, ...], stack: Stack, folder: Path, say: Say) -> TritonRun:
+def _triton(
+    plan: Plan, analyzer: PerfAnalyzer, films: tuple[Upload, ...], stack: Stack, folder: Path, say: Say
+) -> TritonRun:
     say(f"(b) {PROFILE.classification} with perf_analyzer")
-    analyzer = unpacked(plan.perf_analyzer, plan.triton_venv)
     tensors = {CLASSIFIER_IMAGE: [tensor(film, CLASSIFIER_IMAGE) for film in films]}
     return triton.measure(
         analyzer,
@@ -91,20 +98,34 @@ def _triton(plan: Plan, films: tuple[Upload, ...], stack: Stack, folder: Path, s
 
 
 def _service(plan: Plan, films: tuple[Upload, ...], stack: Stack, say: Say) -> Iterator[ServiceRun]:
-    normal, abnormal = films
-    for film, accept in ((normal, JSON), (abnormal, JSON), (abnormal, PNG)):
-        say(f"(c) {film.kind} film through the service, {accept}")
-        yield alone(service.measure, stack.service_url, film, accept, plan.levels, seconds=plan.seconds)
+    normal, abnormal = stored(films, Storage.JPEG_2000)
+    few = [(film, JSON, some_of(plan.levels)) for film in stored(films, Storage.UNCOMPRESSED)]
+    for film, accept, levels in (
+        (normal, JSON, plan.levels),
+        (abnormal, JSON, plan.levels),
+        (abnormal, PNG, plan.levels),
+        *few,
+    ):
+        say(f"(c) {film.kind} film, {film.storage}, through the service, {accept}")
+        yield alone(service.measure, stack.service_url, film, accept, levels, seconds=plan.seconds)
         stack.check_alive()
 
 
-def _trained(plan: Plan, films: tuple[Upload, ...], scores: Mapping[str, float], say: Say) -> tuple[TrainedRun, ...]:
+def some_of(levels: Sequence[int]) -> tuple[int, ...]:
+    """The first, the middle and the last of ``levels``, each once: additional lines, without twice the time."""
+    return tuple(dict.fromkeys((levels[0], levels[len(levels) // 2], levels[-1])))
+
+
+def _trained(
+    plan: Plan, films: tuple[Upload, ...], scores: Mapping[tuple[str, Storage], float], say: Say
+) -> tuple[TrainedRun, ...]:
     say("(d) the trained system's way")
     measured = alone(weights.measure, films, plan.checkpoints, seconds=2 * plan.seconds)
     for run, score in measured:
-        if abs(score - scores[run.film]) > SPEC.tolerance.probability:
+        served = scores[run.film, run.storage]
+        if abs(score - served) > SPEC.tolerance.probability:
             raise RuntimeError(
-                f"the trained system's way scores the {run.film} film {score:.6f}, the service {scores[run.film]:.6f}:"
+                f"the trained system's way scores the {run.film} film {score:.6f}, the service {served:.6f}:"
                 " other weights? A repository that was exported from checkpoints needs --checkpoints"
             )
     return tuple(run for run, _ in measured)

@@ -53,7 +53,8 @@ def measure(url: str, upload: Upload, accept: str, concurrencies: Sequence[int],
         films += len(answers.ended)
         latencies = within(answers, opens, closes)
         rows.append(load_of(concurrency, latencies, films_per_call=1, window_s=closes - opens))
-    return ServiceRun(upload.kind, accept, tuple(rows), generator_core_s=(process_time() - began) / films)
+    core_s = (process_time() - began) / films
+    return ServiceRun(upload.kind, upload.storage, accept, GENERATOR, tuple(rows), generator_core_s=core_s)
 
 
 def score(url: str, upload: Upload) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from time import perf_counter
 from typing import ParamSpec, TypeVar
 
@@ -24,6 +24,35 @@ def alone(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 def repeated(call: Callable[[], object], *, seconds: float, at_least: int = 3) -> list[float]:
     """Seconds of each call, called again until ``seconds`` have passed; one call before that does not count."""
     call()
+    return _timed(call, seconds, at_least)
+
+
+def side_by_side(
+    calls: Sequence[Callable[[], object]], *, seconds: float, at_least: int = 3
+) -> tuple[tuple[float, ...], ...]:
+    """Seconds of each call per caller, a thread for each of ``calls``, all at once.
+
+    One call each before that does not count. Who has measured enough goes on, uncounted, until all have: so nobody's
+    last call had the cores for itself, and no rate hangs on a call that the end of a window cut off.
+    """
+    for call in calls:
+        call()
+    done: list[Callable[[], object]] = []
+
+    def caller(call: Callable[[], object]) -> tuple[float, ...]:
+        try:
+            taken = _timed(call, seconds, at_least)
+        finally:
+            done.append(call)  # after an error too: the others wait for it
+        while len(done) < len(calls):
+            call()
+        return tuple(taken)
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return tuple(pool.map(caller, calls))
+
+
+def _timed(call: Callable[[], object], seconds: float, at_least: int) -> list[float]:
     taken: list[float] = []
     began = perf_counter()
     while perf_counter() - began < seconds or len(taken) < at_least:
@@ -51,6 +80,13 @@ def load_of(level: int, latencies_s: Sequence[float], *, films_per_call: int, wi
         p95_ms=1e3 * percentile(latencies_s, 95),
         films=films,
     )
+
+
+def load_of_callers(level: int, taken_s: Sequence[Sequence[float]], *, films_per_call: int) -> Load:
+    """One line from the seconds of each caller's calls, one after the other: their rates add up."""
+    calls = [seconds for own in taken_s for seconds in own]
+    calls_per_s = sum(len(own) / sum(own) for own in taken_s)
+    return load_of(level, calls, films_per_call=films_per_call, window_s=len(calls) / calls_per_s)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from radserve_contract.spec import Profile
+from radserve_contract.spec import FilmProfile
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -50,7 +50,7 @@ class Answer:
 class TrainedSystem:
     """Three CNNs of one logit each by member name, and an ultralytics ``YOLO``; thresholds from ``profile``."""
 
-    def __init__(self, classifiers: Mapping[str, torch.nn.Module], detector: Any, profile: Profile) -> None:
+    def __init__(self, classifiers: Mapping[str, torch.nn.Module], detector: Any, profile: FilmProfile) -> None:
         self._classifiers = classifiers
         self._detector = detector
         self._profile = profile

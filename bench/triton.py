@@ -18,6 +18,7 @@ from bench.results import Load, TritonRun
 WINDOWS = 3
 """perf_analyzer reports the mean of three windows that agree. Here any three agree: every line takes the same time."""
 ANY_PERCENT = 999
+WARM_UP_S = 3.0
 
 
 def measure(
@@ -30,9 +31,13 @@ def measure(
     seconds: float,
     folder: Path,
 ) -> TritonRun:
-    """Drive ``model`` with ``films`` (by input name, without a batch axis) at each concurrency; files in ``folder``."""
+    """Drive ``model`` with ``films`` (by input name, without a batch axis) at each concurrency; files in ``folder``.
+
+    perf_analyzer counts from its first request, so the highest concurrency runs once before, uncounted.
+    """
     data = folder / "films.json"
     data.write_text(json.dumps(input_data(films)), encoding="utf-8")
+    _row(analyzer, grpc_address, model, data, max(concurrencies), WARM_UP_S)
     rows = [_row(analyzer, grpc_address, model, data, concurrency, seconds) for concurrency in concurrencies]
     return TritonRun(model, analyzer.version, tuple(rows))
 

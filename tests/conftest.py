@@ -16,7 +16,7 @@ import pytest
 
 from radserve_triton.server import TritonServer
 from radserve_triton.settings import load_settings
-from tests.served_repository import ROOT, cached_repository
+from tests.served_repository import BOTH_PROFILES, CT, ROOT, SPINE, cached_repository, exporting
 
 FOLDER_MARKERS = {
     "triton_server": "triton",
@@ -29,15 +29,39 @@ FOLDER_MARKERS = {
 # ours alone: the programs under test refuse RADSERVE_ names that they do not know
 SAMPLES = os.environ.pop("RADSERVE_SAMPLES", None)
 REPOSITORY = os.environ.pop("RADSERVE_TEST_REPOSITORY", None)
+REPOSITORY_OF_BOTH_PROFILES = os.environ.pop("RADSERVE_TEST_BOTH_PROFILES", None)
+CT_REPOSITORY = os.environ.pop("RADSERVE_TEST_CT", None)
 
 StartTriton = Callable[..., TritonServer]
+
+
+ORDER = ("unit", "torch", "triton")
+"""Tests of the networks on a server come last: until then another process exports what they need."""
+EXPORTED = {
+    "served_repository": (REPOSITORY, SPINE),
+    "ct_repository": (CT_REPOSITORY, CT),
+    "both_profiles_repository": (REPOSITORY_OF_BOTH_PROFILES, BOTH_PROFILES),
+}
+"""Fixture, the folder that was given instead, and what is exported for it."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The folder decides the marker: ``-m unit`` needs no server and no torch."""
     for item in items:
-        folder = item.path.relative_to(ROOT / "tests").parts[0]
-        item.add_marker(FOLDER_MARKERS.get(folder, "unit"))
+        item.add_marker(_marker(item))
+    items.sort(key=lambda item: ORDER.index(_marker(item)))
+
+
+def _marker(item: pytest.Item) -> str:
+    return FOLDER_MARKERS.get(item.path.relative_to(ROOT / "tests").parts[0], "unit")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin to export the repositories that the collected tests ask for."""
+    asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    missing = [words for fixture, (given, words) in EXPORTED.items() if fixture in asked and not given]
+    if missing and not session.config.option.collectonly:
+        session.config.add_cleanup(exporting(missing))
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +85,20 @@ def served_repository() -> Path:
 
     RADSERVE_TEST_REPOSITORY names one that is there already.
     """
-    return Path(REPOSITORY) if REPOSITORY else cached_repository()
+    return Path(REPOSITORY) if REPOSITORY else cached_repository(SPINE)
+
+
+@pytest.fixture(scope="session")
+def both_profiles_repository() -> Path:
+    """The same with profile ``published`` beside the default one. RADSERVE_TEST_BOTH_PROFILES names one."""
+    given = REPOSITORY_OF_BOTH_PROFILES
+    return Path(given) if given else cached_repository(BOTH_PROFILES)
+
+
+@pytest.fixture(scope="session")
+def ct_repository() -> Path:
+    """The default profile of every CT pipeline, untrained. RADSERVE_TEST_CT names one that is there already."""
+    return Path(CT_REPOSITORY) if CT_REPOSITORY else cached_repository(CT)
 
 
 @pytest.fixture(scope="session")

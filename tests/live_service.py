@@ -10,6 +10,8 @@ from typing import Any, Self
 
 import httpx
 
+from radserve_contract.pipelines import spine
+from radserve_contract.spec import PipelineSpec
 from radserve_preproc.app import create_app
 from radserve_preproc.server import Server
 from radserve_preproc.settings import Settings
@@ -19,12 +21,23 @@ PREDICT = "/v1/pipelines/spine/predict"
 
 
 class LiveService:
-    """Use it in a ``with`` block. ``client`` is an httpx client of it; ``app`` the application, in another thread."""
+    """Use it in a ``with`` block. ``client`` is an httpx client of it; ``app`` the application, in another thread.
 
-    def __init__(self, triton: Triton, *, wait_ready: bool = True, **settings: Any) -> None:
+    Without a ``triton`` it connects to the real one at ``triton_address`` among the settings.
+    """
+
+    def __init__(
+        self,
+        triton: Triton | None,
+        *,
+        wait_ready: bool = True,
+        specs: tuple[PipelineSpec, ...] = (spine.SPEC,),
+        **settings: Any,
+    ) -> None:
         self.settings = Settings(**({"port": 0, "cpu_threads": 2, "drain_s": 0} | settings))
         self.triton = triton
-        self.app = create_app(self.settings, connect=lambda *_: triton)
+        seam = {"connect": lambda *_: triton} if triton is not None else {}
+        self.app = create_app(self.settings, specs=specs, **seam)
         self.server = Server(self.app, self.settings)
         self._wait_ready = wait_ready
         self._thread = threading.Thread(target=self.server.run, name="service")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -17,6 +18,15 @@ def post(http: httpx.Client, film: bytes, *, path: str = PREDICT, accept: str | 
     """Upload ``film`` under a file name that must not show up anywhere."""
     headers = {} if accept is None else {"accept": accept}
     return http.post(path, files={"file": (FILE_NAME, film)}, params=query, headers=headers)
+
+
+def post_series(
+    http: httpx.Client, pipeline: str, files: Sequence[bytes], *, accept: str | None = None, **query: str
+) -> Any:
+    """Upload the files of a CT study, or one volume or zip, under names that must not show up anywhere."""
+    headers = {} if accept is None else {"accept": accept}
+    parts = [("file", (FILE_NAME, content)) for content in files]
+    return http.post(f"/v1/pipelines/{pipeline}/predict", files=parts, params=query, headers=headers)
 
 
 def findings(response: httpx.Response) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """A film in, what the trained spine system computes for it out, its slow way: no code of the service, no Triton.
 
-Stored values as pydicom gives them -> MONOCHROME1 inverted, float64, negatives to 0, min-max, cut down to 8 bits ->
-Pillow's resize, or OpenCV's letterbox -> the served graphs in ONNX Runtime, film by film -> weighted mean,
-threshold, boxes mapped back.
+Stored values as pydicom gives them -> the profile's VOI LUT or window, by the standard's formula -> MONOCHROME1
+inverted, float64, negatives to 0, min-max, cut down to 8 bits -> Pillow's resize, or OpenCV's letterbox -> the served
+graphs in ONNX Runtime, film by film -> weighted mean, threshold, boxes mapped back.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from google.protobuf import text_format
 from PIL import Image
 from tritonclient.grpc import model_config_pb2
 
-from radserve_contract.spec import Profile
+from radserve_contract.spec import Profile, Windowing
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Reference:
 
 def reference(film: bytes, repository: Path, profile: Profile) -> Reference:
     """What the system would have said about a DICOM film."""
-    grey = grey_of(film)
+    grey = grey_of(film, profile.windowing)
     classifier_size = profile.input("classifier_image").tensor.dims[-1]
     small = np.asarray(Image.fromarray(grey).resize((classifier_size, classifier_size), Image.Resampling.BILINEAR))
     members = {
@@ -50,15 +50,29 @@ def reference(film: bytes, repository: Path, profile: Profile) -> Reference:
     return Reference(members, score, _boxes(grey, repository, profile))
 
 
-def grey_of(film: bytes) -> npt.NDArray[np.uint8]:
-    """Steps 2 of the trained application: ``(rows, columns)`` uint8."""
+def grey_of(film: bytes, windowing: Windowing = Windowing.NONE) -> npt.NDArray[np.uint8]:
+    """Steps 2 of the trained application, after the window of its training data's converter: ``(rows, columns)``."""
     ds = pydicom.dcmread(io.BytesIO(film))
-    pixels = ds.pixel_array
+    pixels = ds.pixel_array if windowing is Windowing.NONE else windowed(ds.pixel_array, ds)
     if ds.PhotometricInterpretation == "MONOCHROME1":
         pixels = np.max(pixels) - pixels
     values = pixels.astype(np.float64)
     values[values < 0] = 0
     return ((values - values.min()) / (values.max() - values.min()) * 255).astype(np.uint8)
+
+
+def windowed(stored: npt.NDArray[np.unsignedinteger], ds: pydicom.Dataset) -> npt.NDArray[np.number]:
+    """Unsigned stored values as the first VOI LUT (PS3.3 C.11.2.1.1) or linear window (C.11.2.1.2.1) shows them."""
+    if "VOILUTSequence" in ds:
+        lut = ds.VOILUTSequence[0]
+        entries, first, _ = lut.LUTDescriptor
+        table = np.frombuffer(lut.LUTData, "<u2")
+        return table[np.clip(stored.astype(int) - first, 0, entries - 1)]
+    if "WindowCenter" not in ds:
+        return stored
+    brightest = 2**ds.BitsStored - 1
+    shown = ((stored - (float(ds.WindowCenter) - 0.5)) / (float(ds.WindowWidth) - 1) + 0.5) * brightest
+    return np.clip(shown, 0, brightest)
 
 
 def _boxes(
@@ -87,15 +101,25 @@ class Place:
 
 
 def letterbox(grey: npt.NDArray[np.uint8], size: int) -> tuple[npt.NDArray[np.uint8], Place]:
-    """As ultralytics' ``LetterBox(auto=False)`` with OpenCV: scaled to fit, centred, padded with grey 114."""
+    """With OpenCV: scaled to fit; padded with grey 114 to multiples of 32, as ultralytics' ``LetterBox(auto=True)``
+    does; then by 32 pixels at a time to the square, below and right first.
+    """
     rows, columns = grey.shape
     ratio = min(size / rows, size / columns)
     new_columns, new_rows = round(columns * ratio), round(rows * ratio)
     resized = cv2.resize(grey, (new_columns, new_rows), interpolation=cv2.INTER_LINEAR)
-    wide, high = size - new_columns, size - new_rows
-    left, top = round(wide / 2 - 0.1), round(high / 2 - 0.1)
-    padded = cv2.copyMakeBorder(resized, top, high - top, left, wide - left, cv2.BORDER_CONSTANT, value=(114,))
+    (left, right), (top, bottom) = _edges(size - new_columns), _edges(size - new_rows)
+    padded = cv2.copyMakeBorder(resized, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(114,))
     return np.asarray(padded), Place(left, top, new_columns, new_rows)
+
+
+def _edges(free: int) -> tuple[int, int]:
+    """Padding before and after the film along one axis."""
+    half = (free % 32) / 2
+    edges = [round(half - 0.1), round(half + 0.1)]
+    for turn in range(free // 32):
+        edges[1 - turn % 2] += 32
+    return edges[0], edges[1]
 
 
 def to_film(boxes: npt.NDArray[np.float64], place: Place, grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

@@ -1,7 +1,7 @@
-"""The sources of the export in, a served repository with untrained weights out; exported once and shared by every run.
+"""The sources of the export in, served repositories with untrained weights out; each exported once, for every run.
 
-It lies in ``${XDG_CACHE_HOME:-~/.cache}/radserve/tests/<hash>/``, where the hash covers everything the export reads: a
-changed source makes a new one, two runs at a time share one, and those not used for a while are removed.
+They lie in ``${XDG_CACHE_HOME:-~/.cache}/radserve/tests/<hash>/``, where the hash covers everything the export reads: a
+changed source makes new ones, two runs at a time share them, and those not used for a while are removed.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,18 +29,44 @@ SOURCES = (
 UNUSED_DAYS = 7
 
 
-def cached_repository() -> Path:
-    """The repository for the sources as they are now; exports it when there is none yet."""
+SPINE = ("spine",)
+BOTH_PROFILES = ("spine", "--profile=deployed", "--profile=published")
+CT = ("hemorrhage", "head_ct", "abdominal_trauma", "covid_lung")
+
+
+def cached_repository(words: tuple[str, ...]) -> Path:
+    """The repository that ``radserve-export <words>`` makes of the sources as they are now.
+
+    Exports it when there is none yet. Each set of pipelines and profiles has one of its own, so that a server loads no
+    more than its tests need.
+    """
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "radserve" / "tests"
     folder = home / source_hash()
-    repository = folder / "repository"
+    repository = folder / "-".join(word.removeprefix("--profile=") for word in words)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / "lock"):
         if not (repository / "manifest.json").is_file():
-            _export(repository)
+            _export(repository, words)
     (folder / "lock").touch()
     _remove_unused(home)
     return repository
+
+
+def exporting(several: Sequence[tuple[str, ...]]) -> Callable[[], None]:
+    """Begin to export these repositories, one after the other, in a process beside this one; answers how to stop it.
+
+    One thread: the tests that run meanwhile want the other cores.
+    """
+    command = [sys.executable, "-m", "tests.served_repository", *(" ".join(words) for words in several)]
+    environ = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environ, start_new_session=True)
+
+    def stop() -> None:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
+
+    return stop
 
 
 def source_hash() -> str:
@@ -56,10 +83,10 @@ def _source_files() -> list[Path]:
     return sorted(path for path in found if "__pycache__" not in path.parts)
 
 
-def _export(repository: Path) -> None:
+def _export(repository: Path, words: tuple[str, ...]) -> None:
     command = [
         Path(sys.executable).with_name("radserve-export"),
-        *("spine", "--untrained"),
+        *(*words, "--untrained"),
         *("--source", ROOT / "model_repository"),
         *("--repository", repository),
     ]
@@ -88,3 +115,8 @@ def _remove_unused(home: Path) -> None:
 def _tell(text: str) -> None:
     """Past pytest's capture: a silent wait of minutes looks like a hang."""
     print(f"\n[tests] {text}", file=sys.__stderr__, flush=True)
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        cached_repository(tuple(argument.split()))

@@ -11,8 +11,9 @@ import pytest
 
 from bench import service
 from bench.films import Upload
+from bench.results import Storage
 
-FILM = Upload("normal", b"\x00" * 1000)
+FILM = Upload("normal", Storage.JPEG_2000, b"\x00" * 1000)
 TAKES_S = 0.05
 
 
@@ -63,6 +64,7 @@ def test_a_closed_loop_keeps_as_many_requests_going_as_it_says(url):
     assert 2 * one.films_per_s < four.films_per_s <= 84
     assert one.p50_ms >= 1000 * TAKES_S
     assert 0 < run.generator_core_s < TAKES_S
+    assert "httpx" in run.generator
 
 
 def test_a_window_holds_answers_of_every_caller_however_short_it_is(url):

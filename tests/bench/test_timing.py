@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 
 import pytest
 
-from bench.timing import alone, load_of, percentile, repeated
+from bench.timing import alone, load_of, load_of_callers, percentile, repeated, side_by_side
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(50, 3.0), (95, 5.0), (0, 1.0), (100, 5.0), (20, 1.0), (21, 2.0)])
@@ -28,6 +30,56 @@ def test_the_first_call_does_not_count_and_there_are_never_too_few():
     calls = []
     assert len(repeated(lambda: calls.append(1), seconds=0, at_least=3)) == 3
     assert len(calls) == 4
+
+
+def test_the_rates_of_callers_add_up():
+    load = load_of_callers(4, ((0.5, 0.5), (0.25, 0.25, 0.5)), films_per_call=4)
+    # 2 calls/s and 3 calls/s
+    assert load.films_per_s == pytest.approx(20.0)
+    assert (load.films, load.p50_ms, load.p95_ms) == (20, 500.0, 500.0)
+
+
+def test_one_caller_has_the_rate_of_his_calls():
+    assert load_of_callers(1, ((0.25, 0.75),), films_per_call=1).films_per_s == pytest.approx(2.0)
+
+
+def test_callers_run_side_by_side_and_the_slow_one_is_never_alone():
+    running, seen = set(), []
+
+    def call(name, takes_s):
+        running.add(name)
+        time.sleep(takes_s)
+        seen.append((name, len(running)))
+        running.discard(name)
+
+    slow, fast = side_by_side([lambda: call("slow", 0.2), lambda: call("fast", 0.02)], seconds=0.1, at_least=2)
+    assert len(slow) == 2
+    assert len(fast) < 10  # 0.1 s of it: the rest is not counted
+    assert [count for name, count in seen[2:] if name == "slow"] == [2, 2]
+
+
+def test_the_first_call_of_each_caller_does_not_count():
+    calls = [0, 0]
+
+    def call(index):
+        calls[index] += 1
+
+    taken = side_by_side([lambda: call(0), lambda: call(1)], seconds=0, at_least=3)
+    assert [len(own) for own in taken] == [3, 3]
+    assert min(calls) >= 4
+
+
+def test_a_caller_that_fails_ends_the_measurement():
+    calls = []
+
+    def fails():
+        calls.append(1)
+        if len(calls) == 3:
+            raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        side_by_side([lambda: time.sleep(0.01), fails], seconds=0.05)
+    assert threading.active_count() < 50
 
 
 def test_work_is_done_in_a_process_of_its_own():

@@ -117,6 +117,7 @@ def test_a_file_name_that_is_no_text_does_not_stop_the_others(
     [
         ("http://[::1", {}, "http://[::1"),
         ("127.0.0.1:8080", {}, "127.0.0.1:8080"),
+        ("", {}, "an empty text is no address"),  # not the default: studies go where they were sent, or nowhere
         ("ftp://radserve.example", {}, "ftp://radserve.example"),
         ("http://radserve.example:99999", {}, "http://radserve.example:99999"),
         ("http://127.0.0.1:9", {"RADSERVE_CLIENT_CA_FILE": "/nowhere/ca.pem"}, "/nowhere/ca.pem"),
@@ -228,12 +229,11 @@ def test_nobody_listening_is_1_with_plain_advice_and_no_traceback(films: list[Pa
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["predict"], "FILE"),
+        (["predict"], "PATH"),
         (["predict", "gone.dcm"], "gone.dcm"),
         (["predict", "--priority", "now", __file__], "now"),
         (["predict", "--overlay", __file__, __file__], "overlay"),
         (["predict", "--overlay", f"{__file__}/x", __file__], "folder"),
-        (["predict", str(Path(__file__).parent)], "directory"),
         (["score"], "score"),
     ],
 )
@@ -243,6 +243,14 @@ def test_wrong_usage_is_2_and_asks_the_service_nothing(arguments: list[str], nam
     assert result.returncode == 2
     assert named in result.stderr
     assert result.stdout == ""
+    assert service.asked == []
+
+
+def test_an_empty_folder_is_a_study_that_failed(tmp_path: Path) -> None:
+    with serving(scored) as service:
+        result = radserve(service, "predict", "--pipeline", "spine", tmp_path)
+    assert result.returncode == 1
+    assert "UNREADABLE_FILE" in result.stdout
     assert service.asked == []
 
 

@@ -55,6 +55,26 @@ def test_only_what_was_asked_for_is_in_the_query() -> None:
     ]
 
 
+def test_the_files_of_a_series_are_sent_in_one_request(tmp_path: Path) -> None:
+    (tmp_path / "DOE.dcm").write_bytes(b"second")
+    with serving(scored) as service, Client(service.url, settings=QUICK) as client:
+        client.predict([b"first", tmp_path / "DOE.dcm"], pipeline="head_ct", series="1.2.3")
+    (asked,) = service.asked
+    assert asked.target == "/v1/pipelines/head_ct/predict?series=1.2.3"
+    assert asked.body.count(b'name="file"; filename="study"') == 2
+    assert asked.body.index(b"first") < asked.body.index(b"second")
+
+
+def test_a_picture_of_a_kind_and_a_mask_are_asked_for_by_query_and_accept() -> None:
+    with serving(scored) as service, Client(service.url, settings=QUICK) as client:
+        client.overlay(b"ct", pipeline="abdominal_trauma", kind="gradcam", head="liver")
+        with pytest.raises(BadAnswer, match="no gzipped NIfTI"):
+            client.mask(b"ct", pipeline="covid_lung")
+    picture, mask = service.asked
+    assert picture.target == "/v1/pipelines/abdominal_trauma/predict?overlay=gradcam&head=liver"
+    assert {name.lower(): value for name, value in mask.headers.items()}["accept"] == "application/x-nifti"
+
+
 def test_a_pipeline_name_cannot_reach_another_address() -> None:
     with serving(lambda _: refusal(404, "UNKNOWN_PIPELINE")) as service, Client(service.url, settings=QUICK) as client:
         with pytest.raises(Refused):
@@ -175,6 +195,11 @@ def test_nobody_listening_is_unreachable_and_names_the_address() -> None:
 def test_an_address_that_is_none_is_refused_at_once_and_named(url: str) -> None:
     with pytest.raises(ValueError, match=re.escape(url)):
         Client(url, settings=QUICK)
+
+
+def test_an_empty_address_is_refused_and_no_default_taken() -> None:
+    with pytest.raises(ValueError, match="an empty text is no address"):
+        Client("", settings=QUICK)
 
 
 def test_no_answer_in_time_is_a_timeout() -> None:

@@ -21,6 +21,8 @@ from tests.completeness.ensemble_rules import BY_POSITION, ensemble_problems
 GRAPH_FILES = {"onnxruntime": "model.onnx", "pytorch": "model.pt"}
 DEVICES = {ModelKind.NETWORK: "KIND_AUTO", ModelKind.FUSION: "KIND_CPU"}
 CUDA_PARAMETERS = {"cudnn_conv_algo_search", "gpu_mem_limit", "arena_extend_strategy", "do_copy_in_default_stream"}
+# HEURISTIC, kSameAsRequested: reasons in model_repository/README.md
+CUDA_VALUES = {"cudnn_conv_algo_search": "1", "arena_extend_strategy": "1"}
 THREADS = {"onnxruntime": "intra_op_thread_count", "pytorch": "INTRA_OP_THREAD_COUNT"}
 
 
@@ -123,6 +125,11 @@ def _parameter_problems(config: Any, model: ModelSpec) -> Iterator[str]:
     if model.kind is ModelKind.NETWORK and config.backend == "onnxruntime":
         for name in sorted(CUDA_PARAMETERS - set(config.parameters)):
             yield f"parameter {name} is missing: the native backend would fill in its own default (server#8808)"
+        for name in sorted(CUDA_VALUES.keys() & set(config.parameters)):
+            yield from _differs(f"parameter {name}", config.parameters[name].string_value, CUDA_VALUES[name])
+        accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
+        if any(accelerator.name == "cuda" for accelerator in accelerators):
+            yield "options of the accelerator cuda are ignored; write them as parameters (server#8808)"
 
 
 def _backends(path: Path, models: Sequence[ModelSpec]) -> dict[str, str]:

@@ -6,27 +6,16 @@ import pytest
 
 from radserve_contract.pipelines import PIPELINES
 from radserve_contract.spec import PipelineSpec
-from tests.completeness.config_rules import model_problems, stray_folders
+from tests.completeness.config_rules import stray_folders
 from tests.completeness.place_rules import place_problems
 from tests.served_repository import ROOT
 
 REPOSITORY = ROOT / "model_repository"
-MODELS = [
-    pytest.param(model, profile.models, id=f"{profile.name}-{model.name}")
-    for spec in PIPELINES
-    for profile in spec.profiles
-    for model in profile.models
-]
 
 
 @pytest.mark.parametrize("spec", PIPELINES, ids=lambda spec: spec.name)
 def test_a_pipeline_is_in_every_place_it_needs(spec: PipelineSpec):
     assert place_problems(ROOT, spec) == []
-
-
-@pytest.mark.parametrize(("model", "models"), MODELS)
-def test_a_config_and_its_variants_say_what_the_spec_says(model, models):
-    assert model_problems(REPOSITORY, model, models) == []
 
 
 def test_no_folder_of_the_repository_is_without_a_spec():

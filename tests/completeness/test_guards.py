@@ -1,8 +1,7 @@
-"""Each rule of this folder, seen failing once: on a copy with one thing wrong, it names that thing and where it is."""
+"""Each rule about configs, seen failing once: on a copy with one thing wrong, it names that thing and where it is."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -10,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from radserve_contract.pipelines.spine import DEPLOYED, PUBLISHED, SPEC
+from radserve_contract.pipelines.spine import DEPLOYED, PUBLISHED
 from tests.completeness.config_rules import model_problems, stray_folders
-from tests.completeness.place_rules import build_problems, card_problems, golden_problems, readme_problems
 from tests.served_repository import ROOT
 
 CONFIG, TORCH = "config.pbtxt", "configs/torchscript.pbtxt"
@@ -75,6 +73,27 @@ WRONG = [  # model, file, what is written, what is written instead, what must be
         'key: "gpu_mem_limit"',
         'key: "radserve_digest_1"',
         "radserve_digest_1 is for publish to write.*gpu_mem_limit is missing",
+    ),
+    (
+        CNN,
+        CONFIG,
+        'search" value { string_value: "1"',
+        'search" value { string_value: "0"',
+        "parameter cudnn_conv_algo_search is 0, wanted 1",
+    ),
+    (
+        CNN,
+        CONFIG,
+        'strategy" value { string_value: "1"',
+        'strategy" value { string_value: "0"',
+        "parameter arena_extend_strategy is 0, wanted 1",
+    ),
+    (
+        CNN,
+        CONFIG,
+        "instance_group",
+        'optimization { execution_accelerators { gpu_execution_accelerator { name: "cuda" } } } instance_group',
+        "options of the accelerator cuda are ignored",
     ),
     (CNN, TORCH, "OUTPUT__1", "probability", "output is .*probability"),
     (CNN, TORCH, "INTRA_OP", "INTER_OP", "INTRA_OP_THREAD_COUNT is missing"),
@@ -172,49 +191,3 @@ def test_a_folder_of_no_pipeline_is_named(repository: Path):
     assert stray_folders(repository, {path.name for path in (ROOT / "model_repository").iterdir()}) == [
         f"{repository / 'spine_old'}: no pipeline in radserve_contract has a model of this name"
     ]
-
-
-@pytest.mark.parametrize("rule", [build_problems, readme_problems, card_problems, golden_problems])
-def test_a_place_that_lacks_the_pipeline_is_named(tmp_path: Path, rule):
-    (problem,) = rule(tmp_path, SPEC)
-
-    assert str(tmp_path) in problem
-
-
-def test_a_build_that_is_not_a_function_of_the_module_does_not_count(tmp_path: Path):
-    path = tmp_path / "export/src/radserve_export/pipelines/spine.py"
-    path.parent.mkdir(parents=True)
-    path.write_text("class Spine:\n    def build(self): ...\n")
-
-    assert list(build_problems(tmp_path, SPEC)) == [f"{path}: defines no build()"]
-
-
-@pytest.mark.parametrize("row", ["| spineology | x |", "The spine pipeline | x", "| lumbar spine |"])
-def test_a_row_of_another_name_does_not_count(tmp_path: Path, row: str):
-    (tmp_path / "README.md").write_text(row)
-
-    assert list(readme_problems(tmp_path, SPEC))
-
-
-@pytest.mark.parametrize("row", ["| spine | x |", "| `spine` | x |", "| [`spine`](docs/model-cards/spine.md) | x |"])
-def test_a_row_of_the_name_counts(tmp_path: Path, row: str):
-    (tmp_path / "README.md").write_text(f"# title\n\n{row}\n")
-
-    assert not list(readme_problems(tmp_path, SPEC))
-
-
-def test_a_card_that_leaves_a_profile_out_is_named(tmp_path: Path):
-    path = tmp_path / "docs/model-cards/spine.md"
-    path.parent.mkdir(parents=True)
-    path.write_text("# spine\nonly deployed")
-
-    assert list(card_problems(tmp_path, SPEC)) == [f"{path}: does not mention profile published"]
-
-
-@pytest.mark.parametrize("study", [{}, {"profile": "deployed"}, {"profile": "published", "tolerance": {"score": 1}}])
-def test_a_golden_study_without_tolerance_or_of_another_profile_does_not_count(tmp_path: Path, study: dict):
-    path = tmp_path / "tests/golden/spine/study.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(study))
-
-    assert list(golden_problems(tmp_path, SPEC)) == [f"{path.parent}: no study of profile deployed with a tolerance"]

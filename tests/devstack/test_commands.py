@@ -12,6 +12,7 @@ import pytest
 
 from radserve_client.errors import UnreadableFile
 from radserve_client.outcome import Outcome
+from radserve_client.studies import Study
 from radserve_devstack.demo_files import answer_path, plan, write_answer
 
 
@@ -37,6 +38,7 @@ def test_a_port_that_no_machine_has_is_a_usage_error(tmp_path: Path, option: str
 
 
 def test_an_answer_about_a_file_whose_name_is_no_text_is_written(tmp_path: Path) -> None:
-    (job,) = plan([tmp_path / os.fsdecode(b"caf\xe9.dcm")], tmp_path / "demo")
-    write_answer(job, Outcome(job.file, error=UnreadableFile("gone")))
-    assert json.loads(answer_path(job).read_text())["file"] == str(job.file)
+    path = tmp_path / os.fsdecode(b"caf\xe9.dcm")
+    (job,) = plan([Study(path, (path,))], tmp_path / "demo")
+    write_answer(job, Outcome(path, error=UnreadableFile("gone")))
+    assert json.loads(answer_path(job).read_text())["file"] == str(path)

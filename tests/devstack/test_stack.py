@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from radserve_client.settings import ClientSettings
+from radserve_devstack import stack
 from radserve_devstack.errors import StackError
 from radserve_devstack.ports import Ports
 from radserve_devstack.stack import Stack, own_environment
@@ -82,3 +84,14 @@ def test_the_commands_say_the_error_plainly_and_exit_1(command: str, tmp_path: P
 def test_wrong_usage_is_2(command: str, argument: str) -> None:
     script = Path(sys.executable).with_name(command)
     assert subprocess.run([script, argument], capture_output=True, timeout=60).returncode == 2
+
+
+def test_a_chest_ct_of_300_slices_may_take_its_time_on_two_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third of a second a slice; the client gives up only after the service has said why it does."""
+    started: dict[str, dict[str, str]] = {}
+    monkeypatch.setattr(stack, "start", lambda command, _arguments, *, environ, log: started.update({command: environ}))
+    Stack(tmp_path, logs=tmp_path)._start_service()
+    allowed_s = float(started["radserve-service"]["RADSERVE_REQUEST_TIMEOUT_S"])
+    assert 100 < allowed_s < ClientSettings().timeout_s

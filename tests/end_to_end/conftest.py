@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from tests.service_process import ServiceProcess, running_service
 
 StartTriton = Callable[..., TritonServer]
 
+CT_LIMIT_BYTES = 64 * 1024**2
 UPLOAD_LIMIT_BYTES = 16 * 1024**2
 """Below the default, so that a test of it sends little; the largest film of these tests has 9 MB."""
 
@@ -30,7 +32,11 @@ def mock_triton(start_triton: StartTriton, tmp_path_factory: pytest.TempPathFact
 def service(triton_server: TritonServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """The real service before the real networks (untrained), as it is deployed but for its upload limit."""
     folder = tmp_path_factory.mktemp("service")
-    settings = {"UPLOAD_LIMIT_BYTES": str(UPLOAD_LIMIT_BYTES), "UPLOADS_HELD_BYTES": str(16 * UPLOAD_LIMIT_BYTES)}
+    settings = {
+        "UPLOAD_LIMIT_BYTES": str(UPLOAD_LIMIT_BYTES),
+        "SERIES_LIMIT_BYTES": str(8 * UPLOAD_LIMIT_BYTES),
+        "UPLOADS_HELD_BYTES": str(16 * UPLOAD_LIMIT_BYTES),
+    }
     with running_service(folder, triton_server.grpc_address, **settings) as process:
         yield process
 
@@ -39,6 +45,28 @@ def service(triton_server: TritonServer, tmp_path_factory: pytest.TempPathFactor
 def http(service: ServiceProcess) -> Iterator[httpx.Client]:
     """A client of ``service``."""
     with httpx.Client(base_url=service.url, trust_env=False, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def ct_triton(ct_repository: Path, start_triton: StartTriton) -> TritonServer:
+    """The real server with the CT networks alone."""
+    return start_triton(ct_repository, verify=True)
+
+
+@pytest.fixture(scope="session")
+def ct_service(ct_triton: TritonServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """The real service before them."""
+    folder = tmp_path_factory.mktemp("ct-service")
+    limit = {"SERIES_LIMIT_BYTES": str(CT_LIMIT_BYTES)}
+    with running_service(folder, ct_triton.grpc_address, **limit) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def ct(ct_service: ServiceProcess) -> Iterator[httpx.Client]:
+    """A client of ``ct_service``."""
+    with httpx.Client(base_url=ct_service.url, trust_env=False, timeout=120) as client:
         yield client
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from radserve_contract.pipelines import PIPELINES
 from radserve_contract.pipelines.spine import DEPLOYED, SPEC
 from radserve_preproc.overlay_style import UNTRAINED as BANNER
 from radserve_preproc.render_json import UNTRAINED
@@ -161,6 +162,10 @@ def test_the_answer_describes_the_image_and_no_patient(http: httpx.Client) -> No
         "patient_orientation": None,
         "view_position": "AP",
         "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1",
+        "slices": None,
+        "geometry": None,
+        "slice_thickness_mm": None,
+        "series_chosen": None,
     }
     assert len({answer["image"][f"{level}_instance_uid"] for level in ("study", "series", "sop")}) == 3
 
@@ -252,7 +257,9 @@ def test_films_that_come_together_are_batched_and_answered_as_if_alone(
 
 
 def test_what_is_served_is_listed(http: httpx.Client) -> None:
-    assert [item["name"] for item in http.get("/v1/pipelines").json()["pipelines"]] == ["spine"]
+    listed = http.get("/v1/pipelines").json()["pipelines"]
+    assert [item["name"] for item in listed] == [spec.name for spec in PIPELINES]
+    assert [item["name"] for item in listed if item["ready"]] == ["spine"]
     one = http.get("/v1/pipelines/spine").json()
     assert one["name"] == "spine"
     assert one["default_profile"] == "deployed"

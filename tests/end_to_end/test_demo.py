@@ -47,6 +47,26 @@ def test_it_ends_well_with_a_table_of_findings(demo: Run) -> None:
     assert " abnormal " in rows["spine-abnormal.dcm"]
 
 
+def test_a_ct_pipeline_is_shown_with_synthetic_series_and_volumes(ct_repository: Path, tmp_path: Path) -> None:
+    options = ["--pipeline", "head_ct", "--repository", ct_repository, "--output", tmp_path / "out"]
+    result = subprocess.run(
+        [DEMO, *options, "--samples", SAMPLE_DATA], cwd=tmp_path, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stderr
+    assert "UNTRAINED" in result.stdout
+    for name in ("head-lesion", "head-quiet.nii"):
+        answer = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+        assert len(answer["findings"]["labels"]) == 14
+        with Image.open(tmp_path / "out" / f"{name}.overlay.png") as picture:
+            assert picture.format == "PNG"
+
+
+def test_a_pipeline_that_does_not_exist_is_wrong_usage(tmp_path: Path) -> None:
+    result = subprocess.run([DEMO, "--pipeline", "knee"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "knee" in result.stderr
+
+
 def test_nobody_can_miss_that_it_is_untrained_and_for_research(demo: Run) -> None:
     assert demo.stdout.count("UNTRAINED") >= 3
     assert "research use only" in demo.stdout
@@ -80,7 +100,7 @@ def test_every_sample_radiograph_is_scored_or_refused_with_a_code(demo: Run) -> 
     if not (SAMPLE_DATA / "radiographs").is_dir():
         pytest.skip(f"no sample files in {SAMPLE_DATA}")
     films = [path for path in (SAMPLE_DATA / "radiographs").iterdir() if path.is_file()]
-    answers = [json.loads(path.read_text()) for path in sorted((demo.output / "samples").glob("*.json"))]
+    answers = [json.loads(path.read_text()) for path in sorted((demo.output / "samples/spine").glob("*.json"))]
     assert sorted(answer["file"] for answer in answers) == sorted(map(str, films))
     for answer in answers:
         assert "findings" in answer or 400 <= answer["error"]["http_status"] < 500, answer

@@ -9,16 +9,27 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.predicting import findings, post
+from tests.end_to_end.ct_service import scores_of, series
+from tests.predicting import findings, post, post_series
 from tests.served_repository import ROOT
 
-STUDIES = sorted((ROOT / "tests" / "golden").glob("*/*.json"))
+STUDIES = sorted((ROOT / "tests" / "golden").glob("spine/*.json"))
+CT_STUDIES = sorted(set((ROOT / "tests" / "golden").glob("*/*.json")) - set(STUDIES))
 
 
 @pytest.fixture(params=STUDIES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def study(request: pytest.FixtureRequest) -> dict[str, Any]:
     """One golden study."""
-    path: Path = request.param
+    return read(request.param)
+
+
+@pytest.fixture(params=CT_STUDIES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def ct_study(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """One golden study of CT."""
+    return read(request.param)
+
+
+def read(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return content | {"pipeline": path.parent.name}
 
@@ -46,3 +57,15 @@ def test_there_is_a_normal_and_an_abnormal_study() -> None:
     labels = [json.loads(path.read_text("utf-8"))["expected"]["label"] for path in STUDIES]
 
     assert {"normal", "abnormal"} <= set(labels)
+
+
+def test_a_golden_ct_study_is_answered_as_it_was_recorded(ct: httpx.Client, ct_study: dict[str, Any]) -> None:
+    files = series(ct_study["phantom"]["kind"], lesion=ct_study["phantom"]["lesion"])
+
+    answer = findings(post_series(ct, ct_study["pipeline"], files, profile=ct_study["profile"]))
+
+    assert (answer["profile"], answer["trained"]) == (ct_study["profile"], False)
+    expected = ct_study["expected"]
+    assert scores_of(answer) == pytest.approx(expected["scores"], abs=ct_study["tolerance"]["score"], rel=0)
+    assert answer["risk"] == expected["risk"]
+    assert [label["slice"] for label in answer["labels"]] == expected["slices"]

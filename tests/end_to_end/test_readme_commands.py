@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.served_repository import ROOT
 
 BIN = Path(sys.executable).parent
 MARK = "<!-- tested: tests/end_to_end/test_readme_commands.py -->\n```bash\n"
+CT_MARK = MARK.replace("tested:", "tested with the CT pipelines:")
 WRITTEN_URL = "http://127.0.0.1:8080"
 START_TIMEOUT_S = 300
 
@@ -48,20 +50,32 @@ class Serving:
         )
 
 
-def blocks() -> list[list[str]]:
-    """The lines of each marked block."""
-    return [block.partition("```")[0].splitlines() for block in (ROOT / "README.md").read_text().split(MARK)[1:]]
+def blocks(mark: str) -> list[list[str]]:
+    """The lines of each block so marked."""
+    return [block.partition("```")[0].splitlines() for block in (ROOT / "README.md").read_text().split(mark)[1:]]
 
 
-LINES = [line for block in blocks() for line in block]
+LINES, CT_LINES = ([line for block in blocks(mark) for line in block] for mark in (MARK, CT_MARK))
 
 
 @pytest.fixture(scope="module")
 def serving(served_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """Both servers, by the command that `make serve` runs, on free ports."""
-    folder = tmp_path_factory.mktemp("serve")
+    with _serving(served_repository, tmp_path_factory.mktemp("serve")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ct_serving(ct_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """The same with the CT pipelines."""
+    with _serving(ct_repository, tmp_path_factory.mktemp("serve-ct")) as running:
+        yield running
+
+
+@contextmanager
+def _serving(repository: Path, folder: Path) -> Iterator[Serving]:
     ports = [option for name in ("", "grpc-", "http-", "metrics-") for option in (f"--{name}port", "0")]
-    command = [BIN / "radserve-serve", "--repository", served_repository, *ports]
+    command = [BIN / "radserve-serve", "--repository", repository, *ports]
     with (folder / "stderr").open("w") as stderr:
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True)
     try:
@@ -80,8 +94,9 @@ def _url(process: subprocess.Popen[str], folder: Path) -> str:
 
 
 def test_the_readme_has_marked_commands() -> None:
-    assert len(blocks()) == 2
+    assert len(blocks(MARK)) == 2
     assert len(LINES) >= 9
+    assert len(CT_LINES) >= 3
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -91,6 +106,20 @@ def test_a_command_of_the_readme_works(serving: Serving, line: str) -> None:
     result = serving.bash(line)
     assert result.returncode == 0, result.stderr
     _check(line, result.stdout, serving.folder)
+
+
+@pytest.mark.parametrize("line", CT_LINES)
+def test_a_ct_command_of_the_readme_works_and_writes_what_it_names(ct_serving: Serving, line: str) -> None:
+    result = ct_serving.bash(line)
+    assert result.returncode == 0, result.stderr
+    written = {path.relative_to(ct_serving.folder).as_posix() for path in ct_serving.folder.glob("[!d]*/*")}
+    written |= {path.name for path in ct_serving.folder.iterdir()}
+    if "--overlay" in line:
+        assert "overlays/head-lesion.overlay.png" in written
+    elif "--mask" in line:
+        assert "masks/chest-quiet.nii.mask.nii.gz" in written
+    else:
+        assert {"head.nii.gz", "head.json"} <= written
 
 
 def _check(line: str, stdout: str, folder: Path) -> None:

@@ -143,6 +143,37 @@ def test_sparse_weights_are_refused(weights: dict[str, torch.Tensor], tmp_path: 
         classifier_from_checkpoint(NETWORK, saved(weights, tmp_path))
 
 
+@pytest.mark.parametrize("kind", ["without content", "quantised"])
+@pytest.mark.filterwarnings("ignore")  # torch deprecates quantised tensors
+def test_weights_that_are_no_plain_tensors_are_refused(
+    kind: str, weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    change = {
+        "without content": lambda value: value.to("meta"),
+        "quantised": lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+    }[kind]
+    weights["fc.bias"] = change(weights["fc.bias"])
+    with pytest.raises(ForeignCheckpoint, match=r"no tensor under fc\.bias"):
+        classifier_from_checkpoint(NETWORK, saved(weights, tmp_path))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64])
+def test_weights_of_another_type_are_refused_and_not_converted(
+    dtype: torch.dtype, weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    weights["fc.bias"] = weights["fc.bias"].to(dtype)
+    with pytest.raises(ForeignCheckpoint, match=rf"1 of another type: fc\.bias is {dtype}, wanted torch\.float32"):
+        classifier_from_checkpoint(NETWORK, saved(weights, tmp_path))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_load(
+    dtype: torch.dtype, weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    rounded = {name: value.to(dtype) for name, value in weights.items()}
+    assert_loads(saved(rounded, tmp_path), {name: value.float() for name, value in rounded.items()})
+
+
 @pytest.mark.parametrize("kept", [0.0, 0.001, 0.5, 0.999])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_truncated_file_is_refused(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import resource
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from radserve_contract.pipelines import PIPELINES
 from radserve_export import cli, pipelines
 from radserve_export.cli import app
 from radserve_export.pipelines import spine
+from radserve_export.simple_cnn import SCRIPT
+from tests.export import small_slices
 from tests.export.small_pipeline import EXPORT, PROFILE, SMALL, write_source
 
 RUNNER = CliRunner()
@@ -29,14 +34,16 @@ def run(*words: str | Path) -> tuple[int, str, str]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    return write_source(tmp_path / "source")
+    return small_slices.add_source(write_source(tmp_path / "source"))
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the tiny pipeline one that the command knows."""
-    monkeypatch.setattr(cli, "pipeline", {SMALL.name: SMALL}.__getitem__)
+    """Make two tiny pipelines those that the command knows."""
+    monkeypatch.setattr(cli, "PIPELINES", (SMALL, small_slices.SLICES))
+    monkeypatch.setattr(cli, "pipeline", {spec.name: spec for spec in cli.PIPELINES}.__getitem__)
     monkeypatch.setitem(pipelines.EXPORTS, SMALL.name, EXPORT)
+    monkeypatch.setitem(pipelines.EXPORTS, small_slices.SLICES.name, small_slices.EXPORT)
 
 
 def test_help_names_every_pipeline_and_needs_no_torch() -> None:
@@ -57,6 +64,11 @@ def test_help_names_every_pipeline_and_needs_no_torch() -> None:
         (["spine", "--checkpoints", "no_such_folder"], "'no_such_folder' does not exist"),
         (["spine", "--untrained", "--profile", "best"], "no profile 'best'; it has: deployed, published"),
         (["spine", "--untrained", "--profile", "deployed", "--profile", "deployed"], "'deployed' is given twice"),
+        (["spine", "--untrained", "--profile", "lungs:deployed"], "'lungs' is not exported; these are: spine"),
+        (["spine", "spine", "--untrained"], "'spine' is given twice"),
+        (["spine", "all", "--untrained"], "all means every pipeline; give it alone"),
+        (["spine", "lungs", "--untrained"], "no pipeline 'lungs'; there is: spine"),
+        (["--untrained"], "Missing argument 'PIPELINE...'"),
         (["spine", "--untrained", "--source", "no_such_folder"], "'no_such_folder' does not exist"),
         (["spine", "--untrained", "--format", "tensorrt"], "'tensorrt' is not one of"),
         (["spine", "--untrained", "--precision", "fp16"], "No such option"),
@@ -123,7 +135,84 @@ def test_an_interrupted_export_ends_with_130_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("source", ".repository.lock")] == []
 
 
+@pytest.mark.usefixtures("small")
+def test_a_full_disk_is_one_plain_message_and_leaves_nothing(source: Path, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, limits[1]))  # bytes, less than a graph has
+    try:
+        code, out, err = run("small", "--untrained", "--source", source, "--repository", tmp_path / "repository")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (code, out) == (1, "")
+    assert "torch2onnx failed (PUBLISH)" in err
+    assert "File too large; it is unchanged" in err
+    assert [path.name for path in tmp_path.iterdir() if path.name not in ("source", ".repository.lock")] == []
+
+
+@pytest.mark.usefixtures("small")
+def test_a_folder_with_brackets_in_its_name_is_printed_as_it_is(source: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "spine [v2]" / "[" / "x]"  # rich takes brackets for markup, "[/x]" for its end
+    code, out, err = run("small", "--untrained", "--source", source, "--repository", repository)
+    assert code == 0, err
+    assert f"{repository}: small (deployed)" in out
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("names", [["small", "small_slices"], ["all"]])
+def test_several_pipelines_make_one_repository(names: list[str], source: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    code, out, err = run(*names, "--untrained", "--source", source, "--repository", repository)
+    assert code == 0, err
+    assert f"{repository}: small (deployed), small_slices (deployed), weights UNTRAINED" in out
+    assert {path.parent.name for path in repository.glob("*/config.pbtxt")} == {
+        model.name for model in (*PROFILE.models, small_slices.NETWORK)
+    }
+
+
+@pytest.mark.usefixtures("small")
+def test_a_profile_of_several_pipelines_needs_its_pipelines_name(source: Path, tmp_path: Path) -> None:
+    words = ["small", "small_slices", "--untrained", "--source", source, "--repository", tmp_path / "repository"]
+    code, _, err = run(*words, "--profile", "deployed")
+    assert (code, (tmp_path / "repository").exists()) == (2, False)
+    assert "Give PIPELINE:PROFILE, such as small:deployed" in err
+    code, _, err = run(*words, "--profile", "small_slices:best")
+    assert code == 2
+    assert "small_slices has no profile 'best'; it has: deployed" in err
+    assert run(*words, "--profile", "small_slices:deployed")[0] == 0
+
+
+@pytest.mark.usefixtures("small")
+def test_each_of_several_pipelines_reads_the_folder_of_its_name(source: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "my weights"
+    (weights / "small_slices").mkdir(parents=True)
+    words = ["--checkpoints", weights, "--source", source, "--repository", tmp_path / "repository"]
+    code, out, err = run("all", *words)
+    assert (code, out) == (1, "")
+    wanted = [weights / "small" / "ensemble output", weights / "small_slices" / "best_model.pth"]
+    assert all(str(path) in err for path in wanted)
+    repeat = shlex.split(err.split("to repeat: ")[1])
+    assert repeat[:3] == ["radserve-export", "small", "small_slices"]
+    assert run(*repeat[1:]) == (code, out, err)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("folder", ["", "small_slices"])
+def test_a_single_pipelines_checkpoints_may_lie_with_or_without_its_folder(
+    folder: str, source: Path, tmp_path: Path
+) -> None:
+    weights = small_slices.weights(small_slices.NETWORK, SCRIPT)
+    (tmp_path / "weights" / folder).mkdir(parents=True)
+    torch.save(weights, tmp_path / "weights" / folder / "final_model.pth")
+    words = ["--checkpoints", tmp_path / "weights", "--source", source, "--repository", tmp_path / "repository"]
+    code, _, err = run("small_slices", *words)
+    assert code == 0, err
+    papers = json.loads((tmp_path / "repository" / "small_slices" / "1" / "provenance.json").read_text())
+    assert papers["checkpoint"]["checkpoint"] == "final_model.pth"
+
+
 def test_every_pipeline_of_the_contract_can_be_exported() -> None:
-    assert [*pipelines.EXPORTS] == [spec.name for spec in PIPELINES]
+    assert [name for name in pipelines.EXPORTS if name in {spec.name for spec in PIPELINES}] == [
+        spec.name for spec in PIPELINES
+    ]
     assert spine.SPEC in PIPELINES
     assert PROFILE.name in {profile.name for profile in spine.SPEC.profiles}

@@ -302,3 +302,27 @@ def test_a_network_nested_without_end_is_refused(trained: DetectionModel, tmp_pa
     torch.save({"model": network}, path)
     with pytest.raises(ForeignCheckpoint, match="nested more than"):
         load_yolo11(path)
+
+
+def test_modules_that_share_their_parts_without_end_are_refused(trained: DetectionModel, tmp_path: Path) -> None:
+    """Twenty layers that each hold the next one twice: a million paths in a few bytes."""
+    content = content_of(trained)
+    layer = content["model"].model[0].act
+    for _ in range(20):
+        outer = nn.Sequential()
+        outer._modules.update(one=layer, other=layer)
+        layer = outer
+    content["model"].model[0]._modules["again"] = layer
+    path = tmp_path / "best.pt"
+    torch.save(content, path)
+    with pytest.raises(ForeignCheckpoint, match="more than 10000 modules"):
+        load_yolo11(path)
+
+
+def test_class_numbers_that_are_no_numbers_are_refused(trained: DetectionModel, tmp_path: Path) -> None:
+    def name_by_tensor(network: Any) -> None:
+        network.names = {torch.tensor(0): "a"}
+
+    path = write_checkpoint(tmp_path / "best.pt", trained, name_by_tensor)
+    with pytest.raises(ForeignCheckpoint, match=r"class names are .*wanted one for each number from 0"):
+        load_yolo11(path)

@@ -20,13 +20,13 @@ def film(rows: int, columns: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (rows, columns), dtype=np.uint8)
 
 
-def test_a_tall_film_is_centred_on_grey() -> None:
+def test_a_tall_films_rectangle_lies_on_grey_at_a_multiple_of_32() -> None:
     square, rectangle = letterbox(film(2800, 2300), 640), letterbox(film(2800, 2300), 640, square=False)
     assert square.shape == (1, 640, 640)
     assert rectangle.shape == (1, 640, 544)  # 526 columns of film, the next multiple of 32
-    assert (square[0, :, :57] == 114).all()
-    assert (square[0, :, 57 + 526 :] == 114).all()
-    np.testing.assert_array_equal(square[0, :, 57 : 57 + 526], rectangle[0, :, 9 : 9 + 526])
+    assert (square[0, :, : 32 + 9] == 114).all()
+    assert (square[0, :, 32 + 9 + 526 :] == 114).all()
+    np.testing.assert_array_equal(square[0, :, 32 : 32 + 544], rectangle[0])
 
 
 def test_a_wide_film_is_padded_above_and_below() -> None:
@@ -37,11 +37,11 @@ def test_a_wide_film_is_padded_above_and_below() -> None:
 
 
 def test_boxes_return_to_the_film() -> None:
-    """2300 columns become 526, 2800 rows 640; 57 px of grey are left of them in the square, 9 px in the rectangle."""
+    """2300 columns become 526, 2800 rows 640; 41 px of grey are left of them in the square, 9 px in the rectangle."""
     tall = film(2800, 2300)
-    for square, pad in ((True, 57), (False, 9)):
+    for square, pad in ((True, 41), (False, 9)):
         boxes = torch.tensor([[pad + 64.0, 128.0, pad + 128.0, 256.0], [0.0, 0.0, 640.0, 640.0]])
-        found = to_film(boxes, letterbox(tall, 640, square=square), tall)
+        found = to_film(boxes, tall, 640, square=square)
         torch.testing.assert_close(found[0], torch.tensor([64 * 2300 / 526, 560.0, 128 * 2300 / 526, 1120.0]))
         assert found[1].tolist()[:2] == [0, 0]
         assert found[1, 3] == 2800
@@ -56,15 +56,18 @@ def test_a_square_film_deviates_by_nothing(small_detector: BuiltNetwork) -> None
     assert found.films_with_other_count == 0
 
 
-def test_the_phantoms_deviation_is_measured(small_detector: BuiltNetwork) -> None:
+def test_the_phantoms_deviation_is_measured_and_is_small(small_detector: BuiltNetwork) -> None:
+    """Of films that lay off the trained grid, hardly a third of the boxes would be the same ones."""
     found = letterbox_on_phantoms(small_detector)
     assert found["films"] == 2
-    assert 0 < found["matched"] <= min(found["boxes_square"], found["boxes_rectangle"])
+    assert 0.9 * max(found["boxes_square"], found["boxes_rectangle"]) < found["matched"]
+    assert found["matched"] <= min(found["boxes_square"], found["boxes_rectangle"])
     assert 0.5 < found["lowest_iou"] <= found["mean_iou"] < 1
+    assert found["mean_iou"] > 0.98
 
 
 def test_a_film_without_boxes_has_no_overlap_to_report(small_detector: BuiltNetwork) -> None:
-    found = measure_letterbox_deviation(small_detector, [np.zeros((700, 500), np.uint8)])
+    found = measure_letterbox_deviation(small_detector, [np.full((700, 500), 114, np.uint8)])
     assert (found.boxes_square, found.boxes_rectangle, found.matched) == (0, 0, 0)
     assert found.mean_iou is None
 
@@ -74,4 +77,4 @@ def test_the_served_detectors_provenance_holds_it(served_repository: Path) -> No
     assert papers["deviations"] == ["square letterbox"]
     measured = papers["measured_deviations"]["square letterbox"]
     assert measured["films"] == 2
-    assert measured["boxes_square"] > 0
+    assert measured["matched"] > 0.9 * max(measured["boxes_square"], measured["boxes_rectangle"]) > 0

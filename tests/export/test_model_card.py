@@ -1,4 +1,7 @@
-"""The model card says what the contract and the export say."""
+"""The model card says what the export says, and beside which profile a figure was measured.
+
+Every figure of the contract: tests/completeness/card_rules.py.
+"""
 
 from __future__ import annotations
 
@@ -33,26 +36,19 @@ def test_deviations_belong_to_models_that_exist(spec: PipelineSpec) -> None:
     assert set(EXPORTS[spec.name].DEVIATIONS) <= models
 
 
-def test_thresholds_and_weights_are_the_contracts(spec: PipelineSpec, card: str) -> None:
-    for profile in spec.profiles:
-        threshold = profile.fusion.threshold
-        assert f"score **{threshold.comparison}** {threshold.value}" in card
-        for member in profile.fusion.members:
-            assert f"{member.weight:.2f} x " in card
-
-
 def test_a_published_figure_stands_in_the_column_of_the_profile_it_was_measured_with(
     spec: PipelineSpec, card: str
 ) -> None:
+    measured = [figure for figure in spec.published if figure.profile]
+    if not measured:  # tests/completeness asks for those of no profile
+        return
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in card.splitlines() if line.startswith("|")]
     columns = next(row for row in rows if f"`{spec.default_profile}` (default)" in row)
-    measured = [figure for figure in spec.published if figure.profile]
-    assert measured
     for figure in measured:
         row = next(row for row in rows if row[0] == figure.metric)
         assert row[columns.index(f"`{figure.profile}`")] == f"{figure.value:.4f}"
         assert row[columns.index(f"`{spec.default_profile}` (default)")].startswith("not measured")
 
 
-def test_it_says_research_use_only(card: str) -> None:
-    assert "**Research use only.**" in card
+def test_there_are_published_figures_to_look_for() -> None:
+    assert [spec.name for spec in PIPELINES if any(figure.profile for figure in spec.published)] == ["spine"]

@@ -14,7 +14,7 @@ from radserve_contract.spec import ModelKind, ModelSpec, Profile
 from radserve_export.classifier import create_classifier
 from radserve_export.errors import CheckpointMissing, ForeignCheckpoint
 from radserve_export.pipelines import spine
-from radserve_export.steps import Order, fetch
+from radserve_export.steps import Order, Release, fetch
 from radserve_export.verify import fusion_of, original_answers
 from tests.export.small_pipeline import silent
 
@@ -35,9 +35,11 @@ def test_each_architecture_has_the_file_that_the_trained_system_writes() -> None
 
 
 def test_all_missing_files_are_named_at_once(tmp_path: Path, project_root: Path) -> None:
-    order = Order(spine, (DEPLOYED,), tmp_path, project_root / "model_repository", tmp_path / "repository")
+    release = Release(
+        (Order(spine, (DEPLOYED,), tmp_path),), project_root / "model_repository", tmp_path / "repository"
+    )
     with pytest.raises(CheckpointMissing) as caught:
-        fetch(order, silent)
+        fetch(release, silent)
     assert all(str(tmp_path / path) in str(caught.value) for path in spine.CHECKPOINTS.values())
 
 
@@ -45,8 +47,8 @@ def test_both_profiles_read_the_same_checkpoints(tmp_path: Path, project_root: P
     for path in spine.CHECKPOINTS.values():
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).touch()
-    order = Order(spine, SPEC.profiles, tmp_path, project_root / "model_repository", tmp_path / "repository")
-    found = fetch(order, silent)
+    order = Order(spine, SPEC.profiles, tmp_path)
+    found = fetch(Release((order,), project_root / "model_repository", tmp_path / "repository"), silent)
     for member in ("densenet121", "resnet50", "efficientnetv2_s"):
         assert found[f"spine_{member}"] == found[f"spine_published_{member}"]
     assert len(found) == 7

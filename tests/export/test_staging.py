@@ -20,7 +20,7 @@ def tree_of(folder: Path, text: str) -> Path:
     """A tiny served repository."""
     (folder / "model").mkdir(parents=True)
     (folder / "model" / "config.pbtxt").write_text(text)
-    (folder / MANIFEST).write_text("{}")
+    (folder / MANIFEST).write_text('{"pipeline": "small", "files": []}')
     return folder
 
 
@@ -137,6 +137,36 @@ def test_a_folder_that_is_no_served_repository_is_never_replaced(tmp_path: Path)
     with pytest.raises(PublishError, match=r"holds files but no manifest\.json"), staging_folder(tmp_path / "home"):
         pass
     assert (tmp_path / "home" / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("manifest", ['{"name": "a web page", "icons": []}', "[]", "not JSON", '{"files": 3}'])
+def test_a_folder_with_somebody_elses_manifest_is_never_replaced(manifest: str, tmp_path: Path) -> None:
+    """Web pages and browser extensions have a file of this name too."""
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / MANIFEST).write_text(manifest)
+    with pytest.raises(PublishError, match=r"manifest\.json .*no served repository"), staging_folder(tmp_path / "page"):
+        pass
+    assert (tmp_path / "page" / MANIFEST).read_text() == manifest
+
+
+def test_what_was_put_in_the_way_during_the_export_is_not_replaced(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    with staging_folder(repository) as folder:
+        tree = tree_of(folder / "repository", "new")
+        repository.mkdir()
+        (repository / "thesis.txt").write_text("years of work")
+        with pytest.raises(PublishError, match="no served repository"):
+            swap_in(tree, repository)
+    assert (repository / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_file_system_without_locks_is_a_plain_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(staging.fcntl, "flock", no_locks)
+    with pytest.raises(PublishError, match="cannot be locked: No locks available"), staging_folder(tmp_path / "r"):
+        pass
 
 
 def test_an_empty_folder_may_be_used(tmp_path: Path) -> None:

@@ -22,9 +22,12 @@ from radserve_export.exportable import Exportable
 from radserve_export.formats import GraphFormat
 from radserve_export.runtime import open_graph
 from radserve_export.sample_images import verification_images
-from radserve_export.steps import STEPS, Order, export
+from radserve_export.simple_cnn import READINGS, SCRIPT
+from radserve_export.staging import staging_folder
+from radserve_export.steps import STEPS, Order, Release, export
 from radserve_export.verify import FLIPS
 from radserve_triton.repository import verify_manifest
+from tests.export import small_slices
 from tests.export.small_pipeline import ARCHITECTURE, EXPORT, NETWORK, PROFILE, SIZE, SMALL, silent, write_source
 
 BOTH = (GraphFormat.ONNX, GraphFormat.TORCHSCRIPT)
@@ -70,7 +73,7 @@ def report() -> Recorder:
 def trained(source: Path, checkpoints: Path, report: Recorder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny pipeline's repository, from checkpoints, in both formats."""
     repository = tmp_path_factory.mktemp("trained_out") / "repository"
-    export(Order(EXPORT, (PROFILE,), checkpoints, source, repository, BOTH), report)
+    export(Release((Order(EXPORT, (PROFILE,), checkpoints),), source, repository, BOTH), report)
     return repository
 
 
@@ -87,7 +90,8 @@ def test_every_model_of_the_profile_is_published_with_a_true_manifest(trained: P
     verify_manifest(trained)
     manifest = json.loads((trained / "manifest.json").read_text())
     assert {path.parent.name for path in trained.glob("*/config.pbtxt")} == {model.name for model in PROFILE.models}
-    assert (manifest["pipeline"], manifest["profiles"], manifest["trained"]) == ("small", ["deployed"], True)
+    assert manifest["pipelines"] == [{"pipeline": "small", "profiles": ["deployed"], "trained": True}]
+    assert manifest["trained"] is True
 
 
 def test_digests_are_those_of_the_files(trained: Path, checkpoints: Path) -> None:
@@ -146,13 +150,50 @@ def test_the_served_graph_answers_what_the_checkpoint_answers(trained: Path, che
 
 def test_untrained_is_said_everywhere(source: Path, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
-    export(Order(EXPORT, (PROFILE,), None, source, repository), silent)
+    export(Release((Order(EXPORT, (PROFILE,), None),), source, repository), silent)
     assert json.loads((repository / "manifest.json").read_text())["trained"] is False
     for model in ("small_one", "small_two"):
         assert config(repository / model / "config.pbtxt")["radserve_trained_1"] == "false"
         assert provenance(repository, model)["weights"] == "UNTRAINED"
         assert provenance(repository, model)["checkpoint"] is None
         assert not (repository / model / "configs").exists()
+
+
+def test_several_pipelines_share_one_repository_and_each_says_whether_it_is_trained(
+    checkpoints: Path, tmp_path: Path
+) -> None:
+    source, repository = small_slices.add_source(write_source(tmp_path / "source")), tmp_path / "repository"
+    torch.save(small_slices.weights(small_slices.NETWORK, SCRIPT), tmp_path / "best_model.pth")
+    report = Recorder()
+    orders = (
+        Order(EXPORT, (PROFILE,), None),
+        Order(small_slices.EXPORT, (small_slices.PROFILE,), tmp_path),
+    )
+    export(Release(orders, source, repository), report)
+    verify_manifest(repository)
+    manifest = json.loads((repository / "manifest.json").read_text())
+    assert manifest["pipelines"] == [
+        {"pipeline": "small", "profiles": ["deployed"], "trained": False},
+        {"pipeline": "small_slices", "profiles": ["deployed"], "trained": True},
+    ]
+    assert manifest["trained"] is False
+    assert config(repository / "small_one" / "config.pbtxt")["radserve_trained_1"] == "false"
+    assert provenance(repository, "small_slices")["pipeline"] == "small_slices"
+    for name, total in report.steps:
+        assert total == sum(step == name for step, _ in report.items)
+    with staging_folder(repository):
+        pass  # a later export may replace it
+
+
+def test_what_the_checkpoint_says_of_the_architecture_is_published(tmp_path: Path) -> None:
+    source, repository = small_slices.add_source(tmp_path / "source"), tmp_path / "repository"
+    torch.save(small_slices.weights(small_slices.NETWORK, READINGS[1], hidden=9), tmp_path / "best_model.pth")
+    export(Release((Order(small_slices.EXPORT, (small_slices.PROFILE,), tmp_path),), source, repository), silent)
+    words = "SimpleCNN, padding 0, pooling after each convolution, 9 hidden"
+    published = config(repository / "small_slices" / "config.pbtxt")
+    assert published["radserve_architecture_1"] == words
+    assert published["radserve_trained_1"] == "true"
+    assert provenance(repository, "small_slices")["architecture"] == words
 
 
 @pytest.mark.usefixtures("trained")
@@ -165,7 +206,7 @@ def test_every_step_reports_as_many_items_as_it_announced(report: Recorder) -> N
 def test_missing_checkpoints_are_all_named_before_any_work(source: Path, tmp_path: Path) -> None:
     report = Recorder()
     with pytest.raises(CheckpointMissing, match=r"ensemble output/small/model_best\.pth"):
-        export(Order(EXPORT, (PROFILE,), tmp_path, source, tmp_path / "repository"), report)
+        export(Release((Order(EXPORT, (PROFILE,), tmp_path),), source, tmp_path / "repository"), report)
     assert [name for name, _ in report.steps] == ["fetch"]
     assert not (tmp_path / "repository").exists()
 
@@ -175,7 +216,7 @@ def test_a_broken_config_is_found_before_any_work(checkpoints: Path, tmp_path: P
     (source / "small" / "config.pbtxt").write_text("nonsense: 1")
     report = Recorder()
     with pytest.raises(SourceError, match="nonsense"):
-        export(Order(EXPORT, (PROFILE,), checkpoints, source, tmp_path / "repository"), report)
+        export(Release((Order(EXPORT, (PROFILE,), checkpoints),), source, tmp_path / "repository"), report)
     assert [name for name, _ in report.steps] == ["fetch"]
 
 
@@ -186,7 +227,7 @@ def test_a_foreign_checkpoint_leaves_the_served_repository_as_it_was(
     torch.save({"state_dict": {"weight": torch.zeros(1)}}, tmp_path / CHECKPOINT)
     before = (trained / "manifest.json").read_bytes()
     with pytest.raises(ForeignCheckpoint):
-        export(Order(EXPORT, (PROFILE,), tmp_path, source, trained), silent)
+        export(Release((Order(EXPORT, (PROFILE,), tmp_path),), source, trained), silent)
     assert (trained / "manifest.json").read_bytes() == before
     verify_manifest(trained)
 
@@ -209,11 +250,11 @@ def test_a_graph_that_fails_verification_is_never_published(
 
     monkeypatch.setattr(EXPORT, "build", with_another_networks_graph)
     with pytest.raises(ParityError, match="small_one: the graph is not the original network: logit at batch 1: 1"):
-        export(Order(EXPORT, (PROFILE,), checkpoints, source, tmp_path / "repository"), silent)
+        export(Release((Order(EXPORT, (PROFILE,), checkpoints),), source, tmp_path / "repository"), silent)
     assert not (tmp_path / "repository").exists()
 
 
 def test_shared_models_are_exported_once() -> None:
-    order = Order(EXPORT, (PROFILE, replace(PROFILE, name="other")), None, Path(), Path())
-    assert [*order.models] == [model.name for model in PROFILE.models]
+    order = Order(EXPORT, (PROFILE, replace(PROFILE, name="other")), None)
+    assert [*Release((order,), Path(), Path()).models] == [model.name for model in PROFILE.models]
     assert steps.STEPS == ("fetch", "build", "torch2onnx", "verify", "publish")

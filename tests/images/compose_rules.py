@@ -117,7 +117,8 @@ def mounted(compose: dict[str, Any], flags: dict[str, str]) -> Iterator[str]:
     """The served repository is mounted read-only where the entry point looks, from where ``make export`` puts it."""
     (volume,) = compose["services"]["triton"]["volumes"]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    written = re.findall(r"^\s*REPOSITORY\s*[:?]?=\s*([^\s$]+)$", makefile, re.MULTILINE)
+    # spine's has no suffix: $(OF_PIPELINE) is empty for it
+    written = re.findall(r"^\s*REPOSITORY\s*[:?]?=\s*([^\s$]+)(?:\$\(OF_PIPELINE\))?$", makefile, re.MULTILINE)
     if _filled(volume["source"]).removeprefix("./") not in written:
         yield f"triton: mounts {volume['source']}, make export writes to {written}"
     if volume["target"] != flags["--model-repository"] or not volume["read_only"]:

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
+from dataclasses import dataclass
 
 import httpx
 import pytest
+from tritonclient import grpc as grpcclient
+from tritonclient.utils import InferenceServerException
 
 from tests.images.compose_rules import read
 from tests.images.context import ROOT
-from tests.images.tritonserver import ENTRYPOINT, binary, environment, flags, known_flags
+from tests.images.tritonserver import ENTRYPOINT, binary, environment, flags, free_port, known_flags
 
 SERVER = binary()
 FLAGS = flags(ENTRYPOINT.read_text(encoding="utf-8"))
 pytestmark = pytest.mark.skipif(SERVER is None, reason="no tritonserver in .venv-triton: run `make install`")
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+@dataclass(frozen=True)
+class Addresses:
+    """Where one tritonserver answers."""
+
+    http: str
+    grpc: str
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    """The HTTP address of a server that the entry point started on an empty repository."""
+def server(tmp_path_factory):
+    """The addresses of a server that the entry point started on an empty repository."""
     models = tmp_path_factory.mktemp("models")
-    port = free_port()
-    moved = [f"--http-port={port}", f"--grpc-port={free_port()}", f"--metrics-port={free_port()}"]
+    port, grpc_port = free_port(), free_port()
+    moved = [f"--http-port={port}", f"--grpc-port={grpc_port}", f"--metrics-port={free_port()}"]
     process = subprocess.Popen(
         ["/bin/sh", ENTRYPOINT, *moved, "--http-address=127.0.0.1", "--grpc-address=127.0.0.1"],
         env={**environment(SERVER), "TRITON_MODEL_REPOSITORY": str(models)},
@@ -37,10 +41,15 @@ def url(tmp_path_factory):
         stderr=subprocess.DEVNULL,
     )
     try:
-        yield wait_until_ready(f"http://127.0.0.1:{port}", process)
+        yield Addresses(wait_until_ready(f"http://127.0.0.1:{port}", process), f"127.0.0.1:{grpc_port}")
     finally:
         process.terminate()
         assert process.wait(timeout=30) == 0
+
+
+@pytest.fixture(scope="module")
+def url(server):
+    return server.http
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> str:
@@ -92,6 +101,27 @@ def test_an_api_that_changes_the_server_is_shut(url, method, path):
     response = httpx.request(method, f"{url}{path}", json={} if method == "POST" else None)
     assert response.status_code == 403
     assert "restricted" in response.text
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.get_system_shared_memory_status(),
+        lambda client: client.register_system_shared_memory("name", "/key", 8),
+        lambda client: client.get_cuda_shared_memory_status(),
+        lambda client: client.get_model_repository_index(),
+        lambda client: client.load_model("spine"),
+        lambda client: client.unload_model("spine"),
+        lambda client: client.get_log_settings(),
+        lambda client: client.update_log_settings({"log_file": "/tmp/log"}),
+        lambda client: client.update_trace_settings(settings={"trace_file": "/tmp/trace"}),
+    ],
+)
+def test_it_is_shut_on_grpc_too_where_others_can_reach_it(server, ask):
+    with grpcclient.InferenceServerClient(server.grpc) as client:
+        with pytest.raises(InferenceServerException, match="radserve-shut"):
+            ask(client)
+        assert client.is_server_live()
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/models/stats", "/v2/health/live"])

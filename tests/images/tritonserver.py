@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,13 @@ def environment(server: Path) -> dict[str, str]:
     libraries = server.parents[3] / "nvidia_pytriton.libs"
     path = f"{server.parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "LD_LIBRARY_PATH": str(libraries), "PATH": path}
+
+
+def free_port() -> int:
+    """A port of this machine where nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def known_flags(server: Path) -> set[str]:

@@ -316,12 +316,14 @@ def test_openapi_documents_every_way_a_prediction_can_end(live: LiveService) -> 
     assert set(predict["responses"]) == {
         *("200", "400", "404", "406", "413", "415", "422", "429", "500", "502", "503", "504")
     }
-    assert set(predict["responses"]["200"]["content"]) == {"application/json", "image/png"}
+    assert set(predict["responses"]["200"]["content"]) == {*("application/json", "image/png", "application/x-nifti")}
     unfit = predict["responses"]["422"]["content"]["application/json"]["examples"]
     assert unfit["WRONG_BODY_PART"]["value"]["error"]["code"] == "WRONG_BODY_PART"
     assert list(predict["requestBody"]["content"]) == ["multipart/form-data"]
     parameters = {item["name"] for item in predict["parameters"]}
-    assert parameters == {"name", "profile", "priority", "detect", "overlay", "overlay_size"}
+    assert parameters == {
+        *("name", "profile", "priority", "detect", "series", "overlay", "overlay_size", "scale", "head")
+    }
 
 
 def test_the_docs_page_loads_nothing_from_elsewhere(live: LiveService) -> None:

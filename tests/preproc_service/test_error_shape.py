@@ -15,9 +15,10 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from radserve_contract.volumes import VolumeFault
 from radserve_preproc.error_docs import all_errors
 from radserve_preproc.error_response import as_radserve_error, error_body
-from radserve_preproc.errors import Busy, ModelFailed, RadserveError, Unavailable
+from radserve_preproc.errors import Busy, ModelFailed, RadserveError, Unavailable, UnfitVolume
 from tests.dicom_files import make_radiograph
 from tests.fake_triton import FakeTriton, spine_outputs
 from tests.live_service import PREDICT, LiveService, error_of
@@ -84,12 +85,16 @@ def test_an_unknown_pipeline_names_those_there_are(live: LiveService) -> None:
     [
         ({"priority": "now"}, "'stat', 'urgent' or 'routine'"),
         ({"detect": "maybe"}, "'auto', 'always' or 'never'"),
-        ({"overlay": "heatmap"}, "'boxes'"),
+        ({"overlay": "heatmap"}, "overlay must be one of boxes"),
+        ({"overlay": "picture"}, "'boxes', 'slice', 'plot', 'montage', 'summary', 'gradcam' or 'heatmap'"),
         ({"overlay_size": "huge"}, "'screen' or 'full'"),
         ({"profile": "best"}, "deployed, published"),
-        ({"series": "1"}, "detect, overlay, overlay_size, priority, profile"),
-        ({"scale": "1"}, "detect, overlay, overlay_size, priority, profile"),
-        ({"head": "A"}, "detect, overlay, overlay_size, priority, profile"),
+        ({"series": "1.2.3"}, "spine reads single images"),
+        ({"series": "brain"}, "series"),
+        ({"scale": "1"}, "'fixed' or 'auto'"),
+        ({"scale": "auto"}, "overlay=heatmap"),
+        ({"head": "A"}, "overlay=gradcam"),
+        ({"window": "A"}, "detect, head, overlay, overlay_size, priority, profile, scale, series"),
     ],
 )
 def test_an_unknown_query_key_or_value_is_400_with_what_is_allowed(
@@ -226,10 +231,15 @@ def test_the_ready_probe_names_what_is_not_ready(live: LiveService, triton: Fake
 
 @pytest.mark.parametrize("error", all_errors(), ids=lambda error: error.__name__)
 def test_every_class_of_the_tree_makes_the_one_body(error: type[RadserveError]) -> None:
-    made = Busy("why", retry_after_s=1) if issubclass(error, Busy) else error("why", what="it")
+    if issubclass(error, Busy):
+        made: RadserveError = Busy("why", retry_after_s=1)
+    elif issubclass(error, UnfitVolume):
+        made = UnfitVolume(VolumeFault.GANTRY_TILT, "why", what="it")
+    else:
+        made = error("why", what="it")
     body = error_body(made, "request-1")
     assert json.loads(json.dumps(body)) == body
-    assert body["error"]["code"] == error.code
+    assert body["error"]["code"] == ("GANTRY_TILT" if issubclass(error, UnfitVolume) else error.code)
     assert 400 <= error.http_status < 600
 
 

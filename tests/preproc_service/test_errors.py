@@ -6,9 +6,13 @@ import ast
 import inspect
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from radserve_contract import volumes
+from radserve_contract.pipelines import PIPELINES
+from radserve_contract.volumes import VolumeFault
 from radserve_preproc import errors, notices
 from radserve_preproc.error_docs import all_errors, meaning
 from radserve_preproc.errors import RadserveError
@@ -61,9 +65,15 @@ def test_the_page_lists_exactly_the_notices_with_their_meaning(page: str) -> Non
 
 
 def notice_docs() -> dict[str, str]:
-    """Code to the string under it: Python keeps no docstrings of members."""
-    (tree,) = (node for node in ast.walk(ast.parse(inspect.getsource(notices))) if isinstance(node, ast.ClassDef))
-    body = tree.body[1:]
+    """Code to its meaning."""
+    return member_docs(notices, "NoticeCode")
+
+
+def member_docs(module: ModuleType, name: str) -> dict[str, str]:
+    """Value to the string under it, of an enum's members: Python keeps no docstrings of these."""
+    tree = ast.parse(inspect.getsource(module))
+    (definition,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    body = definition.body[1:]
     pairs = zip(body[::2], body[1::2], strict=True)
     return {
         ast.literal_eval(member.value): ast.literal_eval(text.value)
@@ -78,3 +88,20 @@ def test_the_drawing_names_every_family_of_the_tree_and_every_code_outside_unfit
         assert f"{error.__name__} ({error.http_status})" in drawing
     for error in all_errors():
         assert issubclass(error, errors.Unfit) or re.search(rf"\b{error.code}\b", drawing), error
+
+
+def test_the_page_lists_every_fault_of_a_ct_study_with_what_each_pipeline_does(page: str) -> None:
+    begin, end = "<!-- faults -->\n", "<!-- end of faults -->"
+    assert page.split(begin)[1].split(end)[0] == fault_table(), "put fault_table() between the marks of docs/errors.md"
+
+
+def fault_table() -> str:
+    """A row per fault: code, meaning, and the handling of each CT pipeline."""
+    ct = {spec.name: spec.volumes for spec in PIPELINES if spec.volumes is not None}
+    head = ["| code | meaning |" + "".join(f" {name} |" for name in ct), "| --- | --- |" + " --- |" * len(ct)]
+    docs = member_docs(volumes, "VolumeFault")
+    rows = [
+        f"| `{fault.value}` | {docs[fault.value]} |" + "".join(f" {rule.handle(fault).value} |" for rule in ct.values())
+        for fault in VolumeFault
+    ]
+    return "\n".join([*head, *rows, ""])

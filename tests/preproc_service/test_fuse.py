@@ -117,8 +117,8 @@ def test_rows_beyond_the_count_mean_nothing() -> None:
 
 
 def test_boxes_are_in_pixels_of_the_original_image() -> None:
-    """1280 x 320 halves to 640 x 160, with (640 - 160) / 2 = 240 pixels of padding left and right."""
-    (box,) = detect(1280, 320, boxes=[(250, 100, 300, 200, 0.9, 0)]).boxes
+    """1280 x 320 halves to 640 x 160; of the 15 x 32 other columns, 7 x 32 = 224 lie left of it."""
+    (box,) = detect(1280, 320, boxes=[(234, 100, 284, 200, 0.9, 0)]).boxes
     assert (box.x_min, box.y_min, box.x_max, box.y_max) == (20.0, 200.0, 120.0, 400.0)
 
 

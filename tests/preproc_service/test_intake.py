@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from radserve_contract.priority import Priority
 from radserve_preproc.errors import BadRequest, Busy, EmptyFile, NoFile, RadserveError, TooLarge, TooManyFiles
-from radserve_preproc.multipart import FilePart, boundary_of
+from radserve_preproc.multipart import FileParts, boundary_of
 from radserve_preproc.uploads import UploadBudget
 from tests.dicom_files import make_radiograph
 from tests.fake_triton import FakeTriton
@@ -34,10 +34,15 @@ END = b"--" + BOUNDARY + b"--\r\n"
 
 
 def parse(body: bytes, *, chunk: int = 1 << 16, limit: int = LIMIT) -> bytes:
-    file_part = FilePart(BOUNDARY, limit_bytes=limit)
+    (content,) = parse_all(body, chunk=chunk, limit=limit)
+    return content
+
+
+def parse_all(body: bytes, *, chunk: int = 1 << 16, limit: int = LIMIT, max_files: int = 1) -> tuple[bytes, ...]:
+    parts = FileParts(BOUNDARY, limit_bytes=limit, max_files=max_files)
     for start in range(0, len(body), chunk):
-        file_part.feed(body[start : start + chunk])
-    return file_part.finish()
+        parts.feed(body[start : start + chunk])
+    return parts.finish()
 
 
 @given(st.binary(min_size=1, max_size=400), st.integers(min_value=1, max_value=64))
@@ -45,6 +50,32 @@ def parse(body: bytes, *, chunk: int = 1 << 16, limit: int = LIMIT) -> bytes:
 def test_any_content_comes_out_as_it_went_in_however_it_is_cut(content: bytes, chunk: int) -> None:
     if b"\r\n--" + BOUNDARY not in content:
         assert parse(part(content) + END, chunk=chunk) == content
+
+
+@given(st.lists(st.binary(min_size=1, max_size=60), min_size=1, max_size=6), st.integers(min_value=1, max_value=64))
+@settings(max_examples=100, deadline=None)
+def test_the_files_of_a_series_come_out_in_their_order(contents: list[bytes], chunk: int) -> None:
+    if not any(b"\r\n--" + BOUNDARY in content for content in contents):
+        body = b"".join(map(part, contents)) + END
+        assert parse_all(body, chunk=chunk, max_files=6) == tuple(contents)
+
+
+def test_the_files_of_a_series_share_one_limit() -> None:
+    body = part(b"a" * 6) + part(b"b" * 5) + END
+    assert len(parse_all(body, limit=11, max_files=2)) == 2
+    with pytest.raises(TooLarge, match="larger than 10 bytes"):
+        parse_all(body, limit=10, max_files=2)
+
+
+def test_more_files_than_a_series_may_have_are_refused() -> None:
+    with pytest.raises(TooManyFiles, match="more than 2 files") as caught:
+        parse_all(part(b"a") * 3 + END, max_files=2)
+    assert caught.value.details == {"max_files": 2}
+
+
+def test_one_empty_file_among_others_is_refused() -> None:
+    with pytest.raises(EmptyFile):
+        parse_all(part(b"a") + part(b"") + END, max_files=2)
 
 
 def test_content_that_looks_like_a_boundary_comes_out_whole() -> None:
@@ -102,7 +133,7 @@ def test_another_content_type_is_refused(content_type: str | None) -> None:
 
 def test_a_boundary_longer_than_the_standard_allows_is_refused() -> None:
     with pytest.raises(BadRequest, match="boundary"):
-        FilePart(b"b" * 300, limit_bytes=10)
+        FileParts(b"b" * 300, limit_bytes=10)
 
 
 def test_the_file_is_held_once_in_memory() -> None:
@@ -145,7 +176,9 @@ def test_what_is_kept_for_stat_is_for_stat_alone_and_has_an_end() -> None:
 
 @pytest.fixture(scope="module")
 def live() -> Iterator[LiveService]:
-    with LiveService(FakeTriton(), upload_limit_bytes=LIMIT, uploads_held_bytes=3 * LIMIT) as service:
+    with LiveService(
+        FakeTriton(), upload_limit_bytes=LIMIT, uploads_held_bytes=3 * LIMIT, series_limit_bytes=LIMIT
+    ) as service:
         yield service
 
 

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from radserve_contract.pipelines import spine
-from radserve_preproc.error_docs import all_errors
+from radserve_preproc.error_docs import all_codes
 from radserve_preproc.errors import ModelFailed
 from tests.dicom_files import make_radiograph
 from tests.fake_triton import FakeTriton, digest_of, published, spine_outputs
@@ -77,14 +77,14 @@ def test_probes_are_not_counted(scraped: Samples) -> None:
 
 
 def test_failures_are_counted_by_code_from_zero(scraped: Samples) -> None:
-    for error in all_errors():
-        expected = {"UNSUPPORTED_FILE": 1, "MODEL_FAILED": 1}.get(error.code, 0)
-        assert value(scraped, "radserve_failures_total", pipeline="spine", code=error.code) == expected
+    for code in all_codes():
+        expected = {"UNSUPPORTED_FILE": 1, "MODEL_FAILED": 1}.get(code, 0)
+        assert value(scraped, "radserve_failures_total", pipeline="spine", code=code) == expected
     assert value(scraped, "radserve_failures_total", pipeline="none", code="UNKNOWN_PIPELINE") == 1
 
 
 def test_decisions_and_scores_are_counted(scraped: Samples) -> None:
-    labels = {"pipeline": "spine", "profile": "deployed"}
+    labels = {"pipeline": "spine", "profile": "deployed", "finding": "decision"}
     assert value(scraped, "radserve_decisions_total", **labels, label="abnormal", trained="true") == 2
     assert value(scraped, "radserve_decisions_total", **labels, label="normal", trained="true") == 2
     assert value(scraped, "radserve_score_count", **labels) == 4
@@ -155,7 +155,7 @@ def test_a_replaced_model_disappears_from_the_scrape() -> None:
         triton.connection += 1
         live.predict(FILM)
         digests = {dict(labels)["digest"] for name, labels in samples(live) if name == "radserve_model_info"}
-        decided = {"pipeline": "spine", "profile": "deployed", "label": "abnormal"}
+        decided = {"pipeline": "spine", "profile": "deployed", "finding": "decision", "label": "abnormal"}
         assert live.metric("radserve_decisions_total", **decided, trained="false") == 1
         assert live.metric("radserve_decisions_total", **decided, trained="true") == 0
     assert digests == {digest_of(f"spine_{name}", "b") for name in (*spine.WEIGHTS, "fusion", "yolo11")}
@@ -175,7 +175,7 @@ def test_labels_come_from_closed_sets(scraped: Samples) -> None:
     labels = {label for name, pairs in scraped if name.startswith("radserve_") for label, _ in pairs}
     assert labels == {
         *("pipeline", "profile", "priority", "status", "code", "stage", "le", "gate", "work", "outcome"),
-        *("model", "version", "digest", "trained", "label"),
+        *("model", "version", "digest", "trained", "finding", "label"),
     }
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from radserve_contract.pipelines import spine
+from radserve_contract.pipelines import hemorrhage, spine
+from radserve_preproc.app import chosen
 from radserve_preproc.errors import Unavailable
+from radserve_preproc.settings import ConfigurationError
 from tests.fake_triton import FakeTriton, published, spine_outputs
 from tests.live_service import LiveService, error_of, wait_for
 
@@ -80,6 +82,7 @@ def test_verbose_lists_every_check() -> None:
             "not shutting down",
             "warm-up",
             "triton",
+            "pipelines",
             *(f"model {model.name}" for model in spine.DEPLOYED.models),
         ]
         assert all(check["passed"] for check in checks)
@@ -93,7 +96,7 @@ def test_verbose_lists_every_check_also_when_one_fails() -> None:
         triton.connection += 1
         checks = error_of(live.client.get("/readyz?verbose"))["details"]["checks"]
         assert {check["name"]: check["passed"] for check in checks}["model spine_fusion"] is False
-        assert len(checks) == 3 + len(spine.DEPLOYED.models)
+        assert len(checks) == 4 + len(spine.DEPLOYED.models)
 
 
 def test_a_profile_beside_the_default_one_is_not_needed() -> None:
@@ -102,3 +105,29 @@ def test_a_profile_beside_the_default_one_is_not_needed() -> None:
         triton.not_ready = {"spine_published"}
         triton.connection += 1
         assert is_ready(live)
+
+
+def test_a_pipeline_that_the_repository_does_not_hold_is_not_waited_for() -> None:
+    with LiveService(FakeTriton(), wait_ready=False, specs=(spine.SPEC, hemorrhage.SPEC)) as live:
+        wait_for(lambda: is_ready(live))
+
+
+def test_a_pipeline_that_the_settings_name_is_waited_for() -> None:
+    specs = (spine.SPEC, hemorrhage.SPEC)
+    with LiveService(FakeTriton(), wait_ready=False, specs=specs, pipelines="spine,hemorrhage") as live:
+        wait_for(lambda: "hemorrhage is not in the served repository" in live.client.get("/readyz").text)
+
+
+def test_a_repository_without_any_pipeline_is_said_plainly() -> None:
+    with LiveService(FakeTriton(models={}), wait_ready=False) as live:
+        wait_for(lambda: "no pipeline's default profile is in the served repository" in live.client.get("/readyz").text)
+
+
+def test_only_the_pipelines_that_the_settings_name_are_served() -> None:
+    with LiveService(FakeTriton(), specs=(spine.SPEC, hemorrhage.SPEC), pipelines="spine") as live:
+        assert [item["name"] for item in live.client.get("/v1/pipelines").json()["pipelines"]] == ["spine"]
+
+
+def test_a_pipeline_that_does_not_exist_is_no_setting() -> None:
+    with pytest.raises(ConfigurationError, match="RADSERVE_PIPELINES: no pipeline knee; there are spine"):
+        chosen((spine.SPEC,), "spine,knee")

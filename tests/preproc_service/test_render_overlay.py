@@ -20,6 +20,8 @@ from radserve_contract.findings import (
     ModelIdentity,
     Notice,
 )
+from radserve_contract.pipelines import spine
+from radserve_preproc.frame import RESEARCH_TEXT, UNTRAINED_TEXT
 from radserve_preproc.overlay_style import (
     LESION_COLOURS,
     NARROWEST_PX,
@@ -29,8 +31,9 @@ from radserve_preproc.overlay_style import (
     lesion_colours,
     scalable_font,
 )
-from radserve_preproc.render_overlay import RESEARCH_TEXT, UNTRAINED_TEXT, render_overlay
+from radserve_preproc.render_overlay import draw_boxes_on_film
 from radserve_preproc.study import DecodedImage
+from radserve_preproc.tasks.task import Analysis, Picture
 from tests.dicom_files import texture
 
 LABELS = "Osteophytes,Surgical implant,Spondylolysthesis,Foraminal stenosis,Disc space narrowing,Vertebral collapse"
@@ -55,7 +58,8 @@ def findings(boxes: tuple[Box, ...] = (), *, trained: bool = True, positive: boo
 
 
 def drawn(answer: Findings, pixels: npt.NDArray[np.uint8] = GREY, *, full_size: bool = True) -> RGB:
-    png = render_overlay(DecodedImage(pixels, answer.image), answer, full_size=full_size)
+    analysis = Analysis(DecodedImage(pixels, answer.image), answer, spine.DEPLOYED)
+    png = draw_boxes_on_film(analysis, Picture(full_size=full_size))
     with Image.open(io.BytesIO(png)) as picture:
         assert (picture.format, picture.mode, picture.info) == ("PNG", "RGB", {})
         return np.asarray(picture)

@@ -111,10 +111,11 @@ def test_a_value_that_cannot_be_is_refused_by_name(name: str, value: str) -> Non
         load({name: value})
 
 
-def test_a_budget_in_which_the_largest_file_never_fits_is_refused() -> None:
+@pytest.mark.parametrize("larger", ["RADSERVE_UPLOAD_LIMIT_BYTES", "RADSERVE_SERIES_LIMIT_BYTES"])
+def test_a_budget_in_which_the_largest_file_never_fits_is_refused(larger: str) -> None:
     with pytest.raises(ConfigurationError, match="RADSERVE_UPLOADS_HELD_BYTES"):
-        load({"RADSERVE_UPLOADS_HELD_BYTES": "1000", "RADSERVE_UPLOAD_LIMIT_BYTES": "1001"})
-    load({"RADSERVE_UPLOADS_HELD_BYTES": "1000", "RADSERVE_UPLOAD_LIMIT_BYTES": "1000"})
+        load({"RADSERVE_UPLOADS_HELD_BYTES": "1000", "RADSERVE_SERIES_LIMIT_BYTES": "9"} | {larger: "1001"})
+    load({"RADSERVE_UPLOADS_HELD_BYTES": "9", "RADSERVE_UPLOAD_LIMIT_BYTES": "9", "RADSERVE_SERIES_LIMIT_BYTES": "9"})
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -64,10 +64,17 @@ def test_a_film_lies_in_the_middle_of_the_letterbox_on_grey_114() -> None:
     assert (boxed[:, [64, -65]] != PAD).mean() > 0.9
 
 
-def test_of_an_odd_remainder_the_smaller_half_goes_to_the_left() -> None:
-    place = letterbox_geometry(640, 481, 640)
-    assert (place.columns, place.pad_x, place.pad_y) == (481, 79, 0)
-    assert letterbox_geometry(481, 640, 640).pad_y == 79
+def test_the_padding_is_the_trained_rectangles_and_whole_strides_the_fewer_of_them_before_the_film() -> None:
+    """2300 columns become 526; 18 more are a multiple of 32, and 3 x 32 are left: 9 + 32 before, 9 + 64 behind."""
+    tall, wide = letterbox_geometry(2800, 2300, 640), letterbox_geometry(2300, 2800, 640)
+    assert (tall.columns, tall.pad_x, tall.pad_y) == (526, 41, 0)
+    assert (wide.rows, wide.pad_x, wide.pad_y) == (526, 0, 41)
+
+
+@pytest.mark.parametrize(("columns", "pad"), [(481, 2 * 32 + 15), (513, 32 + 15), (545, 32 + 15), (577, 15), (639, 0)])
+def test_of_an_odd_remainder_the_smaller_half_goes_before_the_film(columns: int, pad: int) -> None:
+    assert letterbox_geometry(640, columns, 640).pad_x == pad
+    assert letterbox_geometry(columns, 640, 640).pad_y == pad
 
 
 def test_a_film_of_the_detectors_size_is_taken_as_it_is() -> None:

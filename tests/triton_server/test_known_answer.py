@@ -7,7 +7,12 @@ import importlib.util
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
+from tritonclient.grpc import InferResult
+from tritonclient.grpc.service_pb2 import ModelInferResponse
 
+from radserve_triton import known_answer
+from radserve_triton.errors import SelfTestFailed
 from radserve_triton.known_answer import MODEL, expected_answer, question
 from radserve_triton.resources import SELF_TEST
 
@@ -42,3 +47,15 @@ def test_no_two_elements_of_question_and_answer_are_alike():
     for array in (pixels, values, *expected_answer(pixels, values).values()):
         assert array.shape == (3, 4)
         assert len(np.unique(array)) == array.size
+
+
+def test_an_answer_without_bytes_is_a_damaged_one(monkeypatch):
+    """What a stub built for another numpy answers: the right name and shape, and nothing in it."""
+    response = ModelInferResponse(model_name=MODEL)
+    for name, datatype in (("mixed", "FP32"), ("reversed", "UINT8")):
+        response.outputs.add(name=name, datatype=datatype, shape=[3, 4])
+        response.raw_output_contents.append(b"")
+    monkeypatch.setattr(known_answer, "_infer", lambda *_: InferResult(response))
+
+    with pytest.raises(SelfTestFailed, match="answered mixed = nothing readable"):
+        known_answer.prove_known_answer("127.0.0.1:1")

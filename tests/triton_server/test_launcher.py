@@ -7,6 +7,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
+import urllib.request
 from pathlib import Path
 
 import onnx
@@ -94,7 +96,9 @@ def test_a_server_that_crashes_is_reported_and_swept_up(repository: Path):
     assert left_behind(name) == []
 
 
-def test_a_model_that_hangs_on_unload_is_not_waited_for_without_end(repository: Path):
+@pytest.fixture
+def stubborn(repository: Path) -> Path:
+    """The repository with a model in it that takes an hour to unload. Served with ``--no-verify``."""
     stubborn = repository / "stubborn"
     (stubborn / "1").mkdir(parents=True)
     (stubborn / "config.pbtxt").write_text(
@@ -106,12 +110,51 @@ def test_a_model_that_hangs_on_unload_is_not_waited_for_without_end(repository: 
         "import time\n\n\nclass TritonPythonModel:\n    def execute(self, requests):\n        return []\n\n"
         "    def finalize(self):\n        time.sleep(3600)\n"
     )
-    with Launcher(repository, "--no-verify") as launcher:
+    return repository
+
+
+def test_a_model_that_hangs_on_unload_is_not_waited_for_without_end(stubborn: Path):
+    with Launcher(stubborn, "--no-verify") as launcher:
         name = launcher.server_name()
 
         assert launcher.stop(signal.SIGTERM)[0] == 0
 
     assert left_behind(name) == []
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_does_not_make_it_leave_its_server_behind(stubborn: Path, second: signal.Signals):
+    """Ctrl-C twice; or once in a terminal, which reaches a parent too, and that parent's SIGTERM."""
+    with Launcher(stubborn, "--no-verify") as launcher:
+        name = launcher.server_name()
+        launcher.process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert launcher.process.poll() is None, "it has stopped already, so the second signal shows nothing"
+
+        assert launcher.stop(second)[0] == 130
+
+        assert left_behind(name) == []
+
+
+def test_a_web_proxy_of_the_machine_is_not_asked(repository: Path):
+    proxy = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy"), "http://127.0.0.1:9")
+
+    with Launcher(repository, no_proxy="", **proxy) as launcher:
+        assert "ready: " in launcher.output[-1]
+
+
+def test_it_serves_on_an_ipv6_address(repository: Path):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+
+    with Launcher(repository, "--host", "::1") as launcher:
+        assert "ready: gRPC [::1]:" in launcher.output[-1]
+        metrics = launcher.output[-1].split("metrics ")[1]
+
+        with urllib.request.urlopen(metrics, timeout=10) as answer:
+            assert b"nv_inference_count" in answer.read()
 
 
 def run(repository: Path, *options: str | Path) -> tuple[int, str]:
@@ -149,6 +192,14 @@ def test_a_changed_repository_is_refused_before_anything_starts(repository: Path
 
     assert status == 1
     assert f"repository_invalid: {repository}/add/1/model.onnx was changed after it was published" in errors
+
+
+def test_a_misspelt_variant_is_refused_before_anything_starts(repository: Path):
+    status, errors = run(repository, "--variant", "torchscrpt")
+
+    assert status == 1
+    assert "repository_invalid: no model of" in errors
+    assert "torchscrpt" in errors
 
 
 def test_a_port_in_use_is_named(repository: Path):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import sys
+import threading
 
 import pytest
 
-from radserve_triton.log import ServerLog, first_error, is_problem
+from radserve_triton.log import KEPT_LINES, ServerLog, first_error, is_problem
 from radserve_triton.settings import Log
 
 # lines as Triton 24.10 wrote them, paths shortened
@@ -99,3 +103,44 @@ def test_problems_are_shown_with_their_continuation_and_the_rest_on_request(leve
 
     assert len(lines) == shown
     assert lines[-3:] == [*traceback, NOT_LOADED]
+
+
+def test_the_log_is_read_to_its_end_though_nobody_reads_standard_error(monkeypatch: pytest.MonkeyPatch):
+    """Else tritonserver would be killed by SIGPIPE at its next line."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = io.StringIO(f"{LAST_WORDS}\n{NOT_LOADED}\n")
+    with open(writer, "w", encoding="utf-8") as broken:
+        monkeypatch.setattr(sys, "stderr", broken)
+
+        log = ServerLog(stream, Log.ALL)
+        log.join()
+
+        monkeypatch.undo()
+        with contextlib.suppress(BrokenPipeError):
+            broken.close()
+    assert log.reason() == "model u8: /models/u8/1/model.onnx is missing"
+
+
+def test_why_a_server_ended_is_not_told_in_words_from_before_it_was_ready():
+    reader, writer = os.pipe()
+    with open(writer, "w", encoding="utf-8", buffering=1) as server, open(reader, encoding="utf-8") as stream:
+        seen = threading.Event()
+        log = ServerLog(stream, Log.PROBLEMS, lambda _: seen.set())
+        server.write(f"{NOT_LOADED}\n")
+        assert seen.wait(10)
+        log.forget()
+        server.write(f"{PORT_TAKEN}\n")
+        server.close()
+        log.join()
+
+    assert log.reason().startswith("failed to start GRPC service")
+
+
+def test_of_a_long_log_the_end_counts():
+    lines = [NOT_LOADED, *['I1120 18:27:08.535129 10822 a.cc:1] "fine"'] * KEPT_LINES, PORT_TAKEN]
+
+    log = ServerLog(io.StringIO("\n".join(lines) + "\n"), Log.PROBLEMS, lambda _: None)
+    log.join()
+
+    assert log.reason().startswith("failed to start GRPC service")

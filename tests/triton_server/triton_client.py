@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -40,6 +41,16 @@ class Client:
             return list(pool.map(ask, inputs))
 
     def counts(self, model: str) -> tuple[int, int]:
-        """How many items and how many executions the model has done so far."""
+        """How many items and how many executions the model has done so far.
+
+        Triton counts a moment after it has answered, so this is asked until two answers are alike.
+        """
+        last = None
+        while (found := self._counts(model)) != last:
+            last = found
+            time.sleep(0.2)
+        return found
+
+    def _counts(self, model: str) -> tuple[int, int]:
         statistics = self.raw.get_inference_statistics(model).model_stats[0]
         return statistics.inference_count, statistics.execution_count

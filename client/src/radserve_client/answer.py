@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn
 
 import httpx
@@ -44,6 +44,8 @@ def read_answer(response: httpx.Response) -> Answer:
     document = read_json(response)
     if not isinstance(document, dict):
         _refuse(response, "not a JSON object")
+    if missing := sorted({field.name for field in fields(Findings)} - set(document)):
+        _refuse(response, f"no {missing[0]}")
     try:
         return Answer(
             findings=FINDINGS.validate_json(response.content, strict=True),

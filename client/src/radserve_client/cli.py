@@ -14,11 +14,13 @@ import typer
 from rich.console import Console
 
 from radserve_client.client import Client
+from radserve_client.convert_command import convert
 from radserve_client.errors import ClientError, Unreachable
 from radserve_client.in_order import in_order
 from radserve_client.outcome import ExitCode, Outcome, exit_code
-from radserve_client.overlay_names import overlay_paths
-from radserve_client.scoring import Job, Query, score
+from radserve_client.overlay_names import MASK_SUFFIX, SUFFIX, overlay_paths
+from radserve_client.scoring import Job, PictureQuery, Query, score
+from radserve_client.studies import Study, studies_of
 from radserve_client.table import print_pipelines, print_table, take_any_name
 from radserve_contract.priority import Priority
 
@@ -46,23 +48,29 @@ def root() -> None:
 
 @app.command()
 def predict(
-    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, metavar="FILE...")],
+    paths: Annotated[list[Path], typer.Argument(exists=True, metavar="PATH...")],
     pipeline: Annotated[str, typer.Option(help="Which pipeline reads the files.")] = "spine",
     profile: Annotated[str | None, typer.Option(help="Profile of the pipeline; else its default.")] = None,
     priority: Annotated[Priority | None, typer.Option(help="How urgent; else the service's default.")] = None,
     detect: Annotated[Detect | None, typer.Option(help="When the detector runs; auto: on abnormal films.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per file, a line each.")] = False,
-    overlay: Annotated[Path | None, typer.Option(file_okay=False, metavar="DIR", help="Write a PNG per file.")] = None,
+    series: Annotated[str | None, typer.Option(metavar="UID", help="Which series, when several are sent.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per study, a line each.")] = False,
+    overlay: Annotated[Path | None, typer.Option(file_okay=False, metavar="DIR", help="Write a PNG per study.")] = None,
+    picture: Annotated[str | None, typer.Option(help="Which picture, of those the pipeline lists.")] = None,
+    head: Annotated[str | None, typer.Option(help="Which finding an activation map is of.")] = None,
+    scale: Annotated[str | None, typer.Option(help="Colour scale of a heat map: fixed (0 to 1) or auto.")] = None,
+    mask: Annotated[Path | None, typer.Option(file_okay=False, metavar="DIR", help="Write NIfTI masks.")] = None,
     url: Url = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
-    """Score FILEs: a table of findings on stdout, or JSON lines."""
-    jobs = _jobs(files, overlay)
-    query = Query(pipeline=pipeline, profile=profile, priority=priority, detect=detect)
+    """Score PATHs: a table of findings on stdout, or JSON lines. A file, a zip or the folder of a CT is one study."""
+    jobs = _jobs(studies_of(paths, pipeline), overlay, mask)
+    query = Query(pipeline=pipeline, profile=profile, priority=priority, detect=detect, series=series)
+    shown = PictureQuery(kind=picture, scale=scale, head=head)
     outcomes: list[Outcome] = []
     with _client(url) as client:
         workers = client.settings.concurrency
-        for outcome in in_order(lambda job: score(client, query, job), jobs, workers=workers):
+        for outcome in in_order(lambda job: score(client, query, job, shown), jobs, workers=workers):
             outcomes.append(outcome)
             _report(outcome, len(outcomes), len(jobs), as_json=as_json, quiet=quiet)
         _finish(outcomes, client, as_json=as_json)
@@ -84,6 +92,9 @@ def pipelines(
         print_pipelines(served, Console(file=sys.stdout))
 
 
+app.command()(convert)
+
+
 @contextmanager
 def _client(url: str | None) -> Iterator[Client]:
     """A client for the length of a command; Ctrl-C ends the command at once with 130."""
@@ -100,15 +111,23 @@ def _client(url: str | None) -> Iterator[Client]:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
-def _jobs(files: Sequence[Path], overlay: Path | None) -> list[Job]:
-    if overlay is None:
-        return [Job(file) for file in files]
+def _jobs(studies: Sequence[Study], overlay: Path | None, mask: Path | None) -> list[Job]:
+    paths = [study.path for study in studies]
+    overlays = _targets(paths, overlay, SUFFIX)
+    masks = _targets(paths, mask, MASK_SUFFIX)
+    return [Job(*job) for job in zip(studies, overlays, masks, strict=True)]
+
+
+def _targets(paths: Sequence[Path], folder: Path | None, suffix: str) -> Sequence[Path | None]:
+    """A file in ``folder``, which is made, for each path; None for each when no folder is wanted."""
+    if folder is None:
+        return [None] * len(paths)
     try:
-        overlay.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        typer.echo(f"radserve: cannot make the folder {overlay}: {error.strerror or error}", err=True)
+        typer.echo(f"radserve: cannot make the folder {folder}: {error.strerror or error}", err=True)
         raise typer.Exit(ExitCode.USAGE) from None
-    return [Job(file, path) for file, path in zip(files, overlay_paths(files, overlay), strict=True)]
+    return overlay_paths(paths, folder, suffix)
 
 
 def _report(outcome: Outcome, number: int, total: int, *, as_json: bool, quiet: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,7 +23,7 @@ from radserve_client.pauses import pause_s
 from radserve_client.served import Served
 from radserve_client.settings import PREFIX, ClientSettings, checked_url, load_settings
 
-Study = bytes | str | Path
+Study = bytes | str | Path | Sequence[bytes | str | Path]
 PART_NAME = "study"  # sent instead of the local file name, which may hold a patient's
 
 
@@ -46,7 +46,7 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.settings = settings or load_settings()
-        self.url = str(checked_url(url) if url else self.settings.url).rstrip("/")
+        self.url = str(self.settings.url if url is None else checked_url(url)).rstrip("/")
         self._sleep = sleep
         # trust_env: a proxy of the machine must not get the images of a service on its own network
         self._http = httpx.Client(
@@ -64,15 +64,18 @@ class Client:
         profile: str | None = None,
         priority: str | None = None,
         detect: str | None = None,
+        series: str | None = None,
     ) -> Answer:
-        """Findings of one study: a path, or the bytes of a file. What is None is left to the service.
+        """Findings of one study: a path, the bytes of a file, or several of these for a CT series.
+
+        What is None is left to the service; ``series`` is the Series Instance UID to analyse when several are sent.
 
         Raises
         ------
         ClientError
             See ``errors.py``; ``Refused`` when the service gives a reason, after the last try for 429.
         """
-        query = {"profile": profile, "priority": priority, "detect": detect}
+        query = {"profile": profile, "priority": priority, "detect": detect, "series": series}
         return read_answer(self._post(pipeline, study, query, accept="application/json"))
 
     def overlay(
@@ -83,14 +86,46 @@ class Client:
         profile: str | None = None,
         priority: str | None = None,
         detect: str | None = None,
+        series: str | None = None,
         full_size: bool = False,
+        kind: str | None = None,
+        scale: str | None = None,
+        head: str | None = None,
     ) -> bytes:
-        """PNG of the study with its boxes drawn in. Analyses the study anew. Raises as ``predict`` does."""
-        size = "full" if full_size else None
-        query = {"profile": profile, "priority": priority, "detect": detect, "overlay_size": size}
+        """PNG of what was found: its boxes, plot, montage, ... Analyses the study anew. Raises as ``predict`` does.
+
+        ``kind`` is a value of ``overlay`` that the pipeline lists as one of its pictures; ``scale`` and ``head`` belong
+        to heat maps and activation maps.
+        """
+        query = {
+            "profile": profile,
+            "priority": priority,
+            "detect": detect,
+            "series": series,
+            "overlay_size": "full" if full_size else None,
+            "overlay": kind,
+            "scale": scale,
+            "head": head,
+        }
         response = self._post(pipeline, study, query, accept="image/png")
         if not response.content.startswith(b"\x89PNG\r\n\x1a\n"):
             raise BadAnswer(f"{self.url} answered an overlay request with something that is no PNG")
+        return response.content
+
+    def mask(
+        self,
+        study: Study,
+        *,
+        pipeline: str,
+        profile: str | None = None,
+        priority: str | None = None,
+        series: str | None = None,
+    ) -> bytes:
+        """Gzipped NIfTI of what a segmentation marks, on the grid of the study. Raises as ``predict`` does."""
+        query = {"profile": profile, "priority": priority, "series": series}
+        response = self._post(pipeline, study, query, accept="application/x-nifti")
+        if not response.content.startswith(b"\x1f\x8b"):
+            raise BadAnswer(f"{self.url} answered a mask request with something that is no gzipped NIfTI")
         return response.content
 
     def pipelines(self) -> Served:
@@ -110,7 +145,8 @@ class Client:
         self.close()
 
     def _post(self, pipeline: str, study: Study, query: Mapping[str, str | None], *, accept: str) -> httpx.Response:
-        files = {"file": (PART_NAME, _content(study), "application/octet-stream")}
+        contents = [_content(part) for part in _parts(study)]
+        files = [("file", (PART_NAME, content, "application/octet-stream")) for content in contents]
         params = {name: value for name, value in query.items() if value is not None}
         path = f"/v1/pipelines/{quote(pipeline, safe='')}/predict"
         return self._send(lambda: self._http.post(path, files=files, params=params, headers={"Accept": accept}))
@@ -138,7 +174,11 @@ class Client:
             raise BadAnswer(f"{self.url} sent an answer that cannot be decoded: {error}") from error
 
 
-def _content(study: Study) -> bytes:
+def _parts(study: Study) -> Sequence[bytes | str | Path]:
+    return [study] if isinstance(study, bytes | str | Path) else study
+
+
+def _content(study: bytes | str | Path) -> bytes:
     if isinstance(study, bytes):
         return study
     try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from radserve_client.answer import Answer
 from radserve_client.errors import ClientError
+from radserve_contract.findings import Findings, Segmentation
 
 
 class ExitCode(IntEnum):
@@ -24,16 +25,25 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An answer, or the error instead of it; ``overlay`` is the PNG that was written."""
+    """An answer, or the error instead of it; ``overlay`` and ``mask`` are the files that were written."""
 
     file: Path
     answer: Answer | None = None
     error: ClientError | None = None
     overlay: Path | None = None
+    mask: Path | None = None
 
     def members(self) -> dict[str, float]:
         """Probability by member network; empty without an answer."""
         return {score.name: score.probability for score in self.answer.findings.scores} if self.answer else {}
+
+    def judged(self) -> dict[str, float]:
+        """Probability by label or ``organ:severity``, of what was judged one by one; empty without an answer."""
+        if self.answer is None:
+            return {}
+        findings = self.answer.findings
+        organs = {f"{organ.name}:{organ.severity}": organ.confidence for organ in findings.organs}
+        return {label.name: label.probability for label in findings.labels} | organs
 
     def summary(self) -> str:
         """One line of progress: the file, and its result or the error."""
@@ -41,8 +51,7 @@ class Outcome:
             return f"{self.file}: {self.error.code}: {self.error.message}"
         if self.answer is None:
             return str(self.file)
-        decision = self.answer.findings.decision
-        return f"{self.file}: {decision.label} {decision.probability:.4f}"
+        return f"{self.file}: {headline(self.answer.findings)}"
 
     def as_document(self) -> dict[str, Any]:
         """A line of ``--json``: the file and its ``findings`` or its ``error``."""
@@ -51,9 +60,30 @@ class Outcome:
             document["findings"] = dict(self.answer.document)
         if self.overlay:
             document["overlay"] = str(self.overlay)
+        if self.mask:
+            document["mask"] = str(self.mask)
         if self.error:
             document["error"] = self.error.as_document()
         return document
+
+
+def headline(findings: Findings) -> str:
+    """What was found, in a few words: the decision, the risk, what is marked, or the labels that are positive."""
+    if findings.risk is not None:
+        return f"risk {findings.risk}"
+    if findings.segmentation is not None:
+        return _marked(findings.segmentation)
+    if findings.decision is None:
+        return ", ".join(label.name for label in findings.labels if label.positive) or "no finding"
+    return f"{findings.decision.label} {findings.decision.probability:.4f}"
+
+
+def _marked(found: Segmentation) -> str:
+    """The marked share, and how much that is where the study says how large its pixels are."""
+    share = f"{found.label} {found.fraction:.2%}"
+    if found.volume_ml is not None:
+        return f"{share}, {found.volume_ml:.1f} ml"
+    return share if found.area_mm2 is None else f"{share}, {found.area_mm2:.0f} mm2"
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:

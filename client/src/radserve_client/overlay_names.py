@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 SUFFIX = ".overlay.png"
+MASK_SUFFIX = ".mask.nii.gz"
 
 
-def overlay_paths(files: Sequence[Path], folder: Path) -> list[Path]:
+def overlay_paths(files: Sequence[Path], folder: Path, suffix: str = SUFFIX) -> list[Path]:
     """Where the overlay of each file goes: ``folder/film.overlay.png`` for ``film.dcm``.
 
     Files of one name get their extension and as many parent folders in front as tell them apart
@@ -22,7 +23,7 @@ def overlay_paths(files: Sequence[Path], folder: Path) -> list[Path]:
     taken = {spelling for file in files for spelling in (file.resolve(), file.parent.resolve() / file.name)}
     paths = []
     for file in absolute:
-        name = _free(there, names[file], taken)
+        name = _free(there, names[file], taken, suffix)
         taken.add(there / name)
         paths.append(folder / name)
     return paths
@@ -44,9 +45,9 @@ def _candidate(file: Path, depth: int) -> str:
     return file.stem if depth == 0 else "-".join(file.parts[-depth:]).replace("/", "")
 
 
-def _free(folder: Path, stem: str, taken: set[Path]) -> str:
-    name, number = f"{stem}{SUFFIX}", 1
+def _free(folder: Path, stem: str, taken: set[Path], suffix: str) -> str:
+    name, number = f"{stem}{suffix}", 1
     while folder / name in taken:
         number += 1
-        name = f"{stem}-{number}{SUFFIX}"
+        name = f"{stem}-{number}{suffix}"
     return name

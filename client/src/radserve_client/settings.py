@@ -55,7 +55,7 @@ def checked_url(url: str) -> HttpUrl:
     try:
         return TypeAdapter(HttpUrl).validate_python(url)
     except ValidationError as error:
-        raise ValueError(f"{url} is no address of a service: {error.errors()[0]['msg']}") from None
+        raise ValueError(f"{url or 'an empty text'} is no address of a service: {error.errors()[0]['msg']}") from None
 
 
 def refuse_unknown(names: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from radserve_client.outcome import Outcome
+from radserve_client.outcome import Outcome, headline
 from radserve_client.served import Served
 
 COLUMNS = ("file", "result", "probability", "threshold", "members", "boxes", "weights", "note")
@@ -58,11 +58,18 @@ def print_plain(columns: Sequence[str], rows: Sequence[Sequence[str]], console: 
 def drawn_table(outcomes: Sequence[Outcome], name: Callable[[Path], str] = str) -> Table:
     """The table for people: a column per member network, an error as its code under ``result``."""
     members = list(dict.fromkeys(member for outcome in outcomes for member in outcome.members()))
+    judged = ["findings"] if any(outcome.judged() for outcome in outcomes) else []
     rows = [
-        (name(outcome.file), *_decision(outcome), *(_member(outcome, member) for member in members), *_rest(outcome))
+        (
+            name(outcome.file),
+            *_decision(outcome),
+            *(_member(outcome, member) for member in members),
+            *(_positive(outcome) for _ in judged),
+            *_rest(outcome),
+        )
         for outcome in outcomes
     ]
-    return _drawn(("file", "result", "probability", "threshold", *members, "boxes", "weights"), rows)
+    return _drawn(("file", "result", "probability", "threshold", *members, *judged, "boxes", "weights"), rows)
 
 
 def weights(trained: bool | None) -> str:
@@ -71,7 +78,8 @@ def weights(trained: bool | None) -> str:
 
 
 def _plain_row(outcome: Outcome) -> tuple[str, ...]:
-    members = " ".join(f"{member}={_member(outcome, member)}" for member in outcome.members())
+    said = outcome.members() or outcome.judged()
+    members = " ".join(f"{name}={probability:.4f}" for name, probability in said.items())
     return (str(outcome.file), *_decision(outcome), members, *_rest(outcome), "; ".join(_notes(outcome)))
 
 
@@ -80,7 +88,19 @@ def _decision(outcome: Outcome) -> tuple[str, str, str]:
     if outcome.answer is None:
         return outcome.error.code if outcome.error else "", "", ""
     decision = outcome.answer.findings.decision
+    if decision is None:
+        return headline(outcome.answer.findings), "", ""
     return decision.label, f"{decision.probability:.4f}", f"{decision.comparison} {decision.threshold}"
+
+
+def _positive(outcome: Outcome) -> str:
+    """What is positive among the labels, and every organ's grade, each with its probability."""
+    if outcome.answer is None:
+        return ""
+    findings = outcome.answer.findings
+    labels = [f"{label.name} {label.probability:.3f}" for label in findings.labels if label.positive]
+    organs = [f"{organ.name} {organ.status} {organ.confidence:.3f}" for organ in findings.organs]
+    return ", ".join([*labels, *organs]) or "none"
 
 
 def _member(outcome: Outcome, name: str) -> str:
@@ -93,7 +113,9 @@ def _rest(outcome: Outcome) -> tuple[str, str]:
     if outcome.answer is None:
         return "", ""
     findings = outcome.answer.findings
-    return str(len(findings.detections.boxes)) if findings.detections.ran else "-", weights(findings.trained)
+    ran = findings.detections is not None and findings.detections.ran
+    boxes = str(len(findings.detections.boxes)) if findings.detections and ran else "-"
+    return boxes, weights(findings.trained)
 
 
 def _notes(outcome: Outcome) -> list[str]:
@@ -106,6 +128,8 @@ def _notes(outcome: Outcome) -> list[str]:
         notes += [f"{warning.code}: {warning.message}" for warning in outcome.answer.findings.warnings]
     if outcome.overlay:
         notes.append(f"overlay {outcome.overlay}")
+    if outcome.mask:
+        notes.append(f"mask {outcome.mask}")
     return notes
 
 

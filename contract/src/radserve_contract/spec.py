@@ -11,6 +11,11 @@ from enum import Enum, StrEnum
 
 import numpy as np
 
+from radserve_contract.volumes import VolumeRules
+
+DECISION = "decision"
+"""What the headline is called among the things that are judged."""
+
 
 class DType(StrEnum):
     """Element type of a tensor on the wire, in Triton's words (without the ``TYPE_`` that config.pbtxt adds)."""
@@ -48,7 +53,19 @@ class Preparation(Enum):
     RESIZE = "resize"
     """Resize to the tensor's rows and columns, aspect ignored: Pillow, antialiased bilinear, on uint8."""
     LETTERBOX = "letterbox"
-    """Scale to fit with the aspect kept, centre on a square of grey 114 (ultralytics' LetterBox, auto=False)."""
+    """Scale to fit with the aspect kept, pad with grey 114: first as ultralytics' LetterBox(auto=True) does, to sides
+    that are multiples of 32; then by whole multiples of 32 to a square, as nearly central as these allow (the smaller
+    part above and left). So a film lies on a network's grid of 8, 16 and 32 px as in the trained application."""
+
+    CLIP = "clip"
+    """Stored values cut off at 0 and 255, three equal channels, then as RESIZE (the haemorrhage system)."""
+    WINDOWS = "windows"
+    """A head CT resliced to one thickness; its middle slices, in several Hounsfield windows, as channels."""
+    AREA_POOL = "area_pool"
+    """A CT volume (X, Y, Z), averaged over areas to the tensor's size, normalised over its non-zero voxels."""
+    MIN_MAX = "min_max"
+    """A slice scaled to 8 bits by its own minimum and maximum, through the tones of matplotlib's ``Greys_r`` that the
+    training slices were painted with (8-bit pictures as they are); OpenCV's INTER_AREA."""
 
 
 class Windowing(Enum):
@@ -166,31 +183,38 @@ class Detection:
 class Tolerance:
     """Largest accepted difference between original module and exported graph (ONNX Runtime, CPU provider, fp32).
 
-    ``logit`` and ``probability`` are absolute; ``box_px`` is in pixels of the detector's input.
+    ``logit`` and ``probability`` are absolute; ``box_px`` is in pixels of the detector's input; ``cam`` is of class
+    activation maps scaled to 0..1.
     """
 
     logit: float
     probability: float
-    box_px: float
+    box_px: float = 0.0
+    cam: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One way to run a pipeline: its tensors, its models, its decision.
+    """One way to run a pipeline: its tensors and its models. What it answers is in its subclass.
 
-    ``classification`` is the model the service calls first; ``combined`` answers classification and detection in one
-    round trip (``detect=always``).
+    ``FilmProfile`` below; those of CT stand in ``radserve_contract.ct``. ``inputs`` are the tensors that the service
+    makes of a study.
     """
 
     name: str
     summary: str
-    windowing: Windowing
     inputs: tuple[InputSpec, ...]
     models: tuple[ModelSpec, ...]
-    classification: str
-    combined: str
-    fusion: Fusion
-    detection: Detection
+
+    @property
+    def entry_models(self) -> tuple[str, ...]:
+        """The models that the service calls; a served repository that has one of them has the profile."""
+        raise NotImplementedError
+
+    @property
+    def outcomes(self) -> tuple[tuple[str, str], ...]:
+        """Every pair of (what is judged, how it may be judged) that an answer can have; see ``Findings.outcomes``."""
+        raise NotImplementedError
 
     def model(self, name: str) -> ModelSpec:
         """The model of that name; KeyError when the profile has none."""
@@ -201,11 +225,39 @@ class Profile:
         return {item.tensor.name: item for item in self.inputs}[name]
 
 
+@dataclass(frozen=True, slots=True)
+class FilmProfile(Profile):
+    """One radiograph in; a fused decision and lesion boxes out.
+
+    ``classification`` is the model the service calls first; ``combined`` answers classification and detection in one
+    round trip (``detect=always``).
+    """
+
+    windowing: Windowing
+    classification: str
+    combined: str
+    fusion: Fusion
+    detection: Detection
+
+    @property
+    def entry_models(self) -> tuple[str, ...]:
+        """The two ensembles; the detector is shared with other profiles."""
+        return (self.classification, self.combined)
+
+    @property
+    def outcomes(self) -> tuple[tuple[str, str], ...]:
+        """The two decisions."""
+        return ((DECISION, self.fusion.positive), (DECISION, self.fusion.negative))
+
+
 class Accepts(StrEnum):
     """Kinds of upload a pipeline reads."""
 
     DICOM_RADIOGRAPH = "DICOM radiograph"
     RASTER = "PNG, JPEG, TIFF or BMP"
+    CT_SLICE = "DICOM CT slice"
+    CT_SERIES = "DICOM CT series (its files, a zip of them, or one Enhanced CT)"
+    NIFTI = "NIfTI volume"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +289,10 @@ class PublishedFigure:
 
 @dataclass(frozen=True, slots=True)
 class PipelineSpec:
-    """A pipeline: what a user calls it, what it reads, how it decides, how exactly it must be served."""
+    """A pipeline: what a user calls it, what it reads, how it decides, how exactly it must be served.
+
+    ``volumes`` says how a CT study is read; None for a pipeline of radiographs. All ``profiles`` are of one kind.
+    """
 
     name: str
     title: str
@@ -248,6 +303,7 @@ class PipelineSpec:
     profiles: tuple[Profile, ...]
     tolerance: Tolerance
     published: tuple[PublishedFigure, ...]
+    volumes: VolumeRules | None = None
 
     def profile(self, name: str | None = None) -> Profile:
         """The profile of that name, or the default one; KeyError when there is none of that name."""

@@ -1,4 +1,4 @@
-"""``radserve-demo``: films in (or none: then it draws two), findings, JSON files and overlays out, through Triton."""
+"""``radserve-demo``: studies in (or none: then it draws some), findings, JSON files and pictures out."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from radserve_client.errors import Refused
 from radserve_client.in_order import in_order
 from radserve_client.outcome import ExitCode, Outcome
 from radserve_client.scoring import Query, score
+from radserve_client.studies import Study, studies_of
 from radserve_client.table import drawn_table, take_any_name
-from radserve_devstack.demo_files import draw_phantoms, plan, sample_radiographs, write_answer
+from radserve_devstack.demo_files import plan, samples_folder, write_answer
+from radserve_devstack.demo_studies import STUDIES, draw_phantoms, sample_studies
 from radserve_devstack.errors import StackError
 from radserve_devstack.stack import LOGS, Stack
 from radserve_devstack.stopping import stop_on_sigterm
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-QUERY = Query(pipeline="spine", profile=None, priority=None, detect=None)
 IN_FLIGHT = 2
 PLAIN_WIDTH = 160  # of a log file, where there is no terminal to ask
 SERVER_ERROR = 500
@@ -32,28 +33,32 @@ SERVER_ERROR = 500
 
 @app.command()
 def demo(
-    files: Annotated[list[Path] | None, typer.Argument(exists=True, dir_okay=False, metavar="[FILE...]")] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(exists=True, metavar="[PATH...]")] = None,
+    pipeline: Annotated[str, typer.Option(help=f"One of: {', '.join(STUDIES)}.")] = "spine",
     repository: Annotated[Path, typer.Option(help="Served repository.")] = Path(".radserve/repository"),
     output: Annotated[Path, typer.Option(file_okay=False, help="Folder for what comes out.")] = Path("demo"),
     samples: Annotated[
-        Path, typer.Option(help="Sample data; its radiographs are scored too, when it is there.")
+        Path, typer.Option(help="Sample data; what suits the pipeline is scored too, when it is there.")
     ] = Path("../shared/data"),
     logs: Annotated[Path, typer.Option(help="Folder for the servers' logs.")] = LOGS,
 ) -> None:
-    """Score FILEs through a real Triton server; without FILEs two synthetic films, and the sample radiographs.
+    """Score PATHs (files, zips, folders of a CT) through a real Triton server; without them phantoms and samples.
 
     Exit codes: 0 all scored (samples may be refused), 1 failed, 2 usage, 3 some failed, 130 interrupted.
     """
     stop_on_sigterm()
     take_any_name(sys.stdout)
+    if pipeline not in STUDIES:
+        raise typer.BadParameter(f"no pipeline {pipeline!r}; there is: {', '.join(STUDIES)}", param_hint="--pipeline")
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     try:
-        films = list(files) if files else draw_phantoms(output, again=True)
-        radiographs = [] if files else sample_radiographs(samples)
+        mine = studies_of(paths, pipeline) if paths else draw_phantoms(pipeline, output, again=True)
+        real = [] if paths else sample_studies(pipeline, samples)
         console.print(f"starting tritonserver and the service on {repository} ...")
         with Stack(repository, logs=logs) as stack, Client(stack.service_url) as client:
-            own = score_all(client, films, output, console)
-            others = score_all(client, radiographs, output / "samples", console)
+            query = Query(pipeline=pipeline, profile=None, priority=None, detect=None, series=None)
+            own = score_all(client, query, mine, output, console)
+            others = score_all(client, query, real, samples_folder(output, pipeline), console)
     except StackError as error:
         typer.echo(f"radserve-demo: {error}", err=True)
         raise typer.Exit(ExitCode.FAILED) from None
@@ -63,15 +68,15 @@ def demo(
     raise typer.Exit(exit_code(own, others))
 
 
-def score_all(client: Client, files: Sequence[Path], folder: Path, console: Console) -> list[Outcome]:
-    """Score the files; write ``folder/<name>.json`` for each, and ``.overlay.png`` for those that have findings."""
-    if not files:
+def score_all(client: Client, query: Query, studies: Sequence[Study], folder: Path, console: Console) -> list[Outcome]:
+    """Score the studies; write ``folder/<name>.json`` for each, and ``.overlay.png`` for those that have findings."""
+    if not studies:
         return []
-    jobs = plan(files, folder)
+    jobs = plan(studies, folder)
     began = time.monotonic()
-    outcomes = list(in_order(lambda job: score(client, QUERY, job), jobs, workers=IN_FLIGHT))
-    films = "1 film" if len(files) == 1 else f"{len(files)} films"
-    console.print(f"{films} in {time.monotonic() - began:.1f} s, findings and overlays")
+    outcomes = list(in_order(lambda job: score(client, query, job), jobs, workers=IN_FLIGHT))
+    counted = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
+    console.print(f"{counted} in {time.monotonic() - began:.1f} s, findings and overlays")
     for job, outcome in zip(jobs, outcomes, strict=True):
         write_answer(job, outcome)
     return outcomes
@@ -85,7 +90,9 @@ def report(own: Sequence[Outcome], others: Sequence[Outcome], output: Path, cons
         if outcome.error:
             console.print(outcome.summary(), markup=False)
     if others:
-        console.print(f"\n{len(others)} real radiographs of the sample folder; most show no spine and are refused:\n")
+        console.print(
+            f"\n{len(others)} real studies of the sample folder; what is unfit for the pipeline is refused:\n"
+        )
         console.print(drawn_table(others, name=lambda file: file.name))
     console.print(f"\nanswers, reasons and overlays: {output}/", markup=False)
     if notices := _notices([*own, *others]):

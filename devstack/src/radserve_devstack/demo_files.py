@@ -1,4 +1,4 @@
-"""Where the demo's films come from and where its answers go."""
+"""Where the demo's answers go."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from radserve_client.files import write_whole
 from radserve_client.outcome import Outcome
 from radserve_client.overlay_names import SUFFIX, overlay_paths
 from radserve_client.scoring import Job
+from radserve_client.studies import Study
 from radserve_devstack.errors import StackError
-from radserve_devstack.phantoms import spine
-
-PHANTOMS = {"spine-normal.dcm": False, "spine-abnormal.dcm": True}
-"""File name of each phantom, and whether it is abnormal."""
 
 
 def make_folder(folder: Path) -> None:
@@ -25,24 +22,16 @@ def make_folder(folder: Path) -> None:
         raise StackError(f"cannot make the folder {folder}: {error.strerror}") from None
 
 
-def draw_phantoms(folder: Path, *, again: bool) -> list[Path]:
-    """Write the phantoms into ``folder``; those that are there stay, unless ``again``. Their paths."""
+def samples_folder(output: Path, pipeline: str) -> Path:
+    """Where the answers about real samples go: one study may be a sample of several pipelines."""
+    return output / "samples" / pipeline
+
+
+def plan(studies: Sequence[Study], folder: Path) -> list[Job]:
+    """A job per study with its overlay in ``folder``; what an earlier run left under these names is removed."""
     make_folder(folder)
-    for name, abnormal in PHANTOMS.items():
-        if again or not (folder / name).exists():
-            spine.write_dicom(folder / name, abnormal)
-    return [folder / name for name in PHANTOMS]
-
-
-def sample_radiographs(folder: Path) -> list[Path]:
-    """The files of ``folder/radiographs``, sorted; none when the folder is not there."""
-    return sorted(path for path in (folder / "radiographs").glob("*") if path.is_file())
-
-
-def plan(files: Sequence[Path], folder: Path) -> list[Job]:
-    """A job per file with its overlay in ``folder``; what an earlier run left under these names is removed."""
-    make_folder(folder)
-    jobs = [Job(file, path) for file, path in zip(files, overlay_paths(files, folder), strict=True)]
+    paths = overlay_paths([study.path for study in studies], folder)
+    jobs = [Job(study, path) for study, path in zip(studies, paths, strict=True)]
     for job in jobs:
         for path in (overlay_path(job), answer_path(job)):
             path.unlink(missing_ok=True)
@@ -52,7 +41,7 @@ def plan(files: Sequence[Path], folder: Path) -> list[Job]:
 def overlay_path(job: Job) -> Path:
     """Where the overlay goes."""
     if job.overlay is None:
-        raise ValueError(f"{job.file} was planned without an overlay")
+        raise ValueError(f"{job.study.path} was planned without an overlay")
     return job.overlay
 
 

@@ -1,4 +1,7 @@
-"""``python -m radserve_devstack.pictures demo docs/images``: what ``make demo`` wrote in, the README's pictures out."""
+"""``python -m radserve_devstack.pictures demo docs/images``: what ``make demo`` wrote in, the README's pictures out.
+
+``demo`` holds what the demos of all five pipelines wrote.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,14 @@ from PIL import Image
 from radserve_devstack.phantoms import spine
 
 HEIGHT_PX = 620
+OVERLAYS = {
+    "overlay.png": "spine-abnormal.overlay.png",
+    "hemorrhage.png": "head-bleeding.overlay.png",
+    "head_ct.png": "head-lesion.overlay.png",
+    "abdominal_trauma.png": "abdomen-lesion.overlay.png",
+    "covid_lung.png": "chest-lesion-slice.overlay.png",
+}
+"""The README's picture, and the demo's."""
 STEP = 4  # 64 grey levels: nobody sees the difference, and the file is half the size
 
 
@@ -41,10 +52,11 @@ def main(
     demo: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
     images: Annotated[Path, typer.Argument(file_okay=False)],
 ) -> None:
-    """Write phantoms.png and overlay.png into IMAGES."""
+    """Write phantoms.png, overlay.png and a picture of each CT pipeline into IMAGES."""
     images.mkdir(parents=True, exist_ok=True)
     write(film_pair(HEIGHT_PX), images / "phantoms.png")
-    write(overlay(demo / "spine-abnormal.overlay.png", HEIGHT_PX), images / "overlay.png")
+    for name, drawn in OVERLAYS.items():
+        write(overlay(demo / drawn, HEIGHT_PX), images / name)
 
 
 def _fit(picture: Image.Image, height_px: int) -> Image.Image:

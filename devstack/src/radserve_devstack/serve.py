@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from radserve_devstack.demo_files import draw_phantoms
+from radserve_client.studies import Study
+from radserve_devstack.demo_files import make_folder
+from radserve_devstack.demo_studies import draw_phantoms, served_pipelines
 from radserve_devstack.errors import StackError
 from radserve_devstack.ports import Ports
 from radserve_devstack.stack import LOGS, Stack
@@ -16,6 +19,7 @@ from radserve_devstack.stopping import stop_on_sigterm
 
 app = typer.Typer(add_completion=False)
 POLL_S = 1.0
+DEFAULT_PIPELINE = "spine"  # of `radserve predict`
 
 
 def _port(what: str) -> Any:
@@ -31,7 +35,7 @@ def serve(
     http_port: Annotated[int, _port("Triton's HTTP port")] = 8000,
     metrics_port: Annotated[int, _port("Triton's metrics port")] = 8002,
     logs: Annotated[Path, typer.Option(help="Folder for the servers' logs.")] = LOGS,
-    films: Annotated[Path, typer.Option(help="Folder for two synthetic films to try it with.")] = Path("demo"),
+    films: Annotated[Path, typer.Option(help="Folder for synthetic studies to try it with.")] = Path("demo"),
 ) -> None:
     """Keep Triton and the service up until Ctrl-C.
 
@@ -41,9 +45,10 @@ def serve(
     stack = Stack(repository, ports=Ports(port, grpc_port, http_port, metrics_port), host=host, logs=logs)
     typer.echo(f"starting tritonserver and the service on {repository} ...", err=True)
     try:
-        *_, film = draw_phantoms(films, again=False)
+        make_folder(films)
+        examples = {name: draw_phantoms(name, films, again=False)[-1] for name in served_pipelines(repository)}
         with stack:
-            typer.echo(_welcome(stack, logs, film))
+            typer.echo(_welcome(stack, logs, examples))
             while True:
                 time.sleep(POLL_S)
                 stack.check_alive()
@@ -54,8 +59,9 @@ def serve(
         typer.echo("both servers have stopped", err=True)
 
 
-def _welcome(stack: Stack, logs: Path, film: Path) -> str:
+def _welcome(stack: Stack, logs: Path, examples: Mapping[str, Study]) -> str:
     url = stack.service_url
+    lines = "\n\n".join(_lines(url, name, study) for name, study in examples.items())
     return f"""\
 ready. For research use only.
 
@@ -63,10 +69,18 @@ ready. For research use only.
   Triton    {stack.triton_address} gRPC, {stack.triton_metrics_url}
   logs      {logs}/
 
-in another terminal, with a synthetic film or one of yours:
+in another terminal, with a synthetic study or one of yours:
 
-  curl -F file=@{film} {url}/v1/pipelines/spine/predict
-  curl -F file=@{film} -H 'Accept: image/png' -o overlay.png {url}/v1/pipelines/spine/predict
-  .venv/bin/radserve predict {film} --url {url}
+{lines}
 
 Ctrl-C stops both."""
+
+
+def _lines(url: str, pipeline: str, study: Study) -> str:
+    """What to type to try a pipeline."""
+    address = f"{url}/v1/pipelines/{pipeline}/predict"
+    option = "" if pipeline == DEFAULT_PIPELINE else f" --pipeline {pipeline}"
+    return f"""\
+  curl -F file=@{study.files[0]} {address}
+  curl -F file=@{study.files[0]} -H 'Accept: image/png' -o overlay.png {address}
+  .venv/bin/radserve predict {study.path}{option} --url {url}"""

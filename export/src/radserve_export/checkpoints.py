@@ -102,15 +102,21 @@ def state_dict_of(checkpoint: Checkpoint, path: Path) -> dict[str, torch.Tensor]
             break
     if not isinstance(weights, Mapping) or not weights:
         raise ForeignCheckpoint(f"{path}: holds a {type(weights).__name__}; wanted a state dict of named tensors")
-    strangers = [str(key) for key, value in weights.items() if not (isinstance(key, str) and _is_dense(value))]
+    strangers = [str(key) for key, value in weights.items() if not (isinstance(key, str) and _is_plain(value))]
     if strangers:
         raise ForeignCheckpoint(f"{path}: no tensor under {_some(strangers)}; wanted a state dict of named tensors")
     _refuse_non_finite(weights, path)
     return _without_prefix(weights)
 
 
-def _is_dense(value: object) -> bool:
-    return isinstance(value, torch.Tensor) and value.layout is torch.strided
+def _is_plain(value: object) -> bool:
+    """Whether it is a tensor with its numbers in it: not sparse, quantised or a mere description of one ("meta")."""
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout is torch.strided
+        and not value.is_quantized
+        and value.device.type == "cpu"
+    )
 
 
 def _refuse_non_finite(weights: Mapping[str, torch.Tensor], path: Path) -> None:
@@ -129,6 +135,9 @@ def _without_prefix(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tens
 def load_strictly(network: torch.nn.Module, weights: Mapping[str, torch.Tensor], path: Path, what: str) -> None:
     """Put ``weights`` into ``network``: every key and shape must agree, batch counters excepted.
 
+    Floating point of any precision becomes the network's own. Whole or complex numbers do not: torch would convert them
+    without a word, and a quantised network's codes would be served as weights.
+
     Parameters
     ----------
     path
@@ -139,7 +148,7 @@ def load_strictly(network: torch.nn.Module, weights: Mapping[str, torch.Tensor],
     Raises
     ------
     ForeignCheckpoint
-        Naming the first keys that are missing, unexpected or of another shape.
+        Naming the first keys that are missing, unexpected, of another shape or of another type.
     """
     wanted = network.state_dict()
     missing = [name for name in wanted if name not in weights and not name.endswith(BATCH_COUNTER)]
@@ -149,11 +158,18 @@ def load_strictly(network: torch.nn.Module, weights: Mapping[str, torch.Tensor],
         for name in wanted
         if name in weights and weights[name].shape != wanted[name].shape
     ]
-    reasons = [
-        f"{len(names)} {reason}: {_some(names)}"
-        for reason, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
-        if names
+    retyped = [
+        f"{name} is {weights[name].dtype}, wanted {wanted[name].dtype}"
+        for name in wanted
+        if name in weights and wanted[name].is_floating_point() and not weights[name].is_floating_point()
     ]
+    differences = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "of another shape": reshaped,
+        "of another type": retyped,
+    }
+    reasons = [f"{len(names)} {reason}: {_some(names)}" for reason, names in differences.items() if names]
     if reasons:
         raise ForeignCheckpoint(f"{path}: is not a {what} with this head. Keys " + "; ".join(reasons))
     known = {name: value for name, value in weights.items() if name in wanted}

@@ -11,6 +11,10 @@ from radserve_contract.spec import ModelSpec, PipelineSpec, Profile
 from radserve_export.formats import GraphFormat
 from radserve_export.networks import BuiltNetwork, Measurement
 
+CheckpointPath = PurePosixPath | tuple[PurePosixPath, ...] | Callable[[Path], Path]
+"""Where a checkpoint lies in its folder. Of several names that a trained system uses, the first that is there is taken;
+where no name is the right one, a function finds the file or raises CheckpointMissing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exportable:
@@ -34,7 +38,7 @@ class PipelineExport(Protocol):
         """The pipeline."""
 
     @property
-    def CHECKPOINTS(self) -> Mapping[str, PurePosixPath]:  # noqa: N802
+    def CHECKPOINTS(self) -> Mapping[str, CheckpointPath]:  # noqa: N802
         """Where each architecture's checkpoint lies, relative to the folder given with ``--checkpoints``."""
 
     @property

@@ -1,7 +1,8 @@
 """A detector and films in, a number for our square letterbox out: how far its boxes are from the trained application's.
 
-The trained application pads a film to the smallest rectangle whose sides are multiples of 32; we pad to a square, so
-that films of any shape batch together. The network sees more grey at two sides, and its padding begins elsewhere.
+The trained application pads a film to the smallest rectangle whose sides are multiples of 32; we put that rectangle on
+a square, whole multiples of 32 from its edges, so that films of any shape batch together. The film lies on the
+network's grid alike; but the network sees more grey at two sides, where the rectangle ends in its convolutions' zeros.
 """
 
 from __future__ import annotations
@@ -46,8 +47,7 @@ class LetterboxDeviation:
 def measure_letterbox_deviation(network: BuiltNetwork, films: Sequence[Pixels]) -> LetterboxDeviation:
     """Run ultralytics' network on ``films``, each ``(rows, columns)`` uint8, both ways, and compare."""
     size = network.spec.inputs[0].dims[-1]
-    square = [_boxes_on_film(network, film, letterbox(film, size)) for film in films]
-    rectangle = [_boxes_on_film(network, film, letterbox(film, size, square=False)) for film in films]
+    square, rectangle = ([_boxes_on_film(network, film, size, square=way) for film in films] for way in (True, False))
     pairs = [pair for one, other in zip(square, rectangle, strict=True) for pair in _pairs(one, other)]
     overlaps, changes = [overlap for overlap, _ in pairs], [change for _, change in pairs]
     counts = [(len(one.scores), len(other.scores)) for one, other in zip(square, rectangle, strict=True)]
@@ -68,13 +68,15 @@ def letterbox_on_phantoms(network: BuiltNetwork) -> dict[str, float | None]:
     return asdict(measure_letterbox_deviation(network, [phantom(True), phantom(False)]))
 
 
-def _boxes_on_film(network: BuiltNetwork, film: Pixels, picture: Pixels) -> Boxes:
-    """The boxes the service would show for ``picture`` of ``film``, in pixels of the film."""
+def _boxes_on_film(network: BuiltNetwork, film: Pixels, size: int, *, square: bool) -> Boxes:
+    """The boxes the service would show for ``film`` letterboxed that way, in pixels of the film."""
     detector = detector_of(network)
+    picture = letterbox(film, size, square=square)
     boxes = shown(
         suppressed(original_predictions(detector.network, picture[None]), detector.detection)[0], detector.detection
     )
-    return Boxes(to_film(torch.from_numpy(boxes.corners), picture, film).numpy(), boxes.scores, boxes.classes)
+    corners = to_film(torch.from_numpy(boxes.corners), film, size, square=square)
+    return Boxes(corners.numpy(), boxes.scores, boxes.classes)
 
 
 def shown(boxes: Boxes, detection: Detection) -> Boxes:

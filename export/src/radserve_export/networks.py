@@ -15,13 +15,15 @@ class BuiltNetwork:
 
     ``module`` is in eval mode on the CPU. It takes ``spec.inputs`` with a batch axis in front (uint8 ``(N, 1, S, S)``)
     and answers a tuple in the order of ``spec.outputs``. ``checkpoint_sha256`` is None for seeded, untrained weights.
-    ``classes`` are the detector's class names as the checkpoint has them, else empty.
+    ``classes`` are the detector's class names as the checkpoint has them, else empty. ``architecture`` says in words
+    what was built, where the checkpoint decides that; else empty.
     """
 
     spec: ModelSpec
     module: torch.nn.Module = field(repr=False)
     checkpoint_sha256: str | None
     classes: tuple[str, ...] = ()
+    architecture: str = ""
 
     @property
     def trained(self) -> bool:

@@ -18,7 +18,10 @@ from radserve_export.formats import GraphFormat
 from radserve_export.networks import Measurement
 from radserve_export.verify import FLIPS
 
-TOOLS = ("torch", "torchvision", "timm", "ultralytics", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
+TOOLS = (
+    *("torch", "torchvision", "timm", "monai", "ultralytics", "h5py"),
+    *("onnx", "onnxscript", "onnxruntime", "numpy", "pillow"),
+)
 UNTRAINED = "UNTRAINED"
 
 
@@ -32,7 +35,7 @@ class Proof:
     @property
     def label_flips(self) -> int:
         """Images on the other side of the threshold, over all measurements."""
-        return sum(int(item.measured) for item in self.measurements if item.quantity == FLIPS)
+        return sum(int(item.measured) for item in self.measurements if item.quantity.startswith(FLIPS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +53,18 @@ def provenance(
     proofs: Mapping[GraphFormat, Proof],
     deviations: Sequence[str],
     measured_deviations: Mapping[str, Mapping[str, float | None]] | None = None,
+    *,
+    architecture: str = "",
 ) -> dict[str, Any]:
     """Describe version 1 of ``model``: weights, graphs, proof, tools, time.
 
     ``origin`` is None for a graph without weights. ``measured_deviations`` has figures by a deviation's name.
+    ``architecture`` is what was built, where the checkpoint decides that; else the contract's name for it is given.
     """
     return {
         "model": model.name,
         "pipeline": pipeline.name,
-        "architecture": model.architecture or None,
+        "architecture": architecture or model.architecture or None,
         "weights": _weights(origin),
         "checkpoint": None if origin is None or origin.sha256 is None else asdict(origin),
         "graphs": {kind.file_name: _graph(kind, proof) for kind, proof in proofs.items()},

@@ -36,7 +36,8 @@ class ServedModel:
     """A Triton model ready to be published.
 
     ``graphs`` are files of the staging folder by format, which publish moves away; empty for an ensemble. ``trained``
-    is None for what has no weights. ``provenance`` is written as JSON beside the graph.
+    is None for what has no weights. ``architecture`` as in ``BuiltNetwork``. ``provenance`` is written as JSON beside
+    the graph.
     """
 
     spec: ModelSpec
@@ -44,6 +45,7 @@ class ServedModel:
     trained: bool | None = None
     classes: tuple[str, ...] = ()
     provenance: Mapping[str, Any] | None = None
+    architecture: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def publish(models: Iterable[ServedModel], about: Mapping[str, Any], places: Pla
     models
         What to publish; nothing else will be in the repository.
     about
-        What the manifest says of the whole (pipeline, profiles, trained).
+        What the manifest says of the whole (pipelines, their profiles, trained).
     places
         Where from and where to.
 
@@ -154,7 +156,9 @@ def _parameters(path: Path, config: Any, model: ServedModel, digests: Mapping[Gr
     wanted = GraphFormat.TORCHSCRIPT if runs_torchscript(config) else GraphFormat.ONNX
     if wanted not in digests:
         raise SourceError(f"{path}: reads {wanted.file_name}, which this export does not write")
-    return network_parameters(digests[wanted], trained=model.trained, classes=model.classes)
+    return network_parameters(
+        digests[wanted], trained=model.trained, classes=model.classes, architecture=model.architecture
+    )
 
 
 def _write_labels(path: Path, classes: tuple[str, ...]) -> None:

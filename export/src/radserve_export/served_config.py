@@ -44,7 +44,9 @@ def runs_torchscript(config: Any) -> bool:
     return config.backend in TORCH_BACKENDS or config.platform in TORCH_BACKENDS
 
 
-def network_parameters(digest: str, *, trained: bool | None, classes: tuple[str, ...]) -> dict[str, str]:
+def network_parameters(
+    digest: str, *, trained: bool | None, classes: tuple[str, ...], architecture: str = ""
+) -> dict[str, str]:
     """What the service reads about version 1 with Triton's ModelConfig call.
 
     Parameters
@@ -55,12 +57,16 @@ def network_parameters(digest: str, *, trained: bool | None, classes: tuple[str,
         None for a graph without weights.
     classes
         Class names of a detector, by class number.
+    architecture
+        What the network is, in words, where the checkpoint decides that.
     """
     parameters = {f"{PREFIX}digest_{VERSION}": digest}
     if trained is not None:
         parameters[f"{PREFIX}trained_{VERSION}"] = str(trained).lower()
     if classes:
         parameters[f"{PREFIX}classes_{VERSION}"] = json.dumps(classes)
+    if architecture:
+        parameters[f"{PREFIX}architecture_{VERSION}"] = architecture
     return parameters
 
 

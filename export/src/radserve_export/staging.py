@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import json
 import os
 import shutil
 import tempfile
@@ -56,10 +57,11 @@ def swap_in(tree: Path, repository: Path) -> None:
     Raises
     ------
     PublishError
-        When the file system cannot; ``repository`` is as it was.
+        When the file system cannot, or somebody has put something else there; ``repository`` is as it was.
     """
     try:
         _sync_tree(tree)
+        _require_ours(repository)
         if repository.exists():
             _exchange(tree, repository)
         else:
@@ -83,11 +85,22 @@ def _require_ours(repository: Path) -> None:
         return
     if not repository.is_dir():
         raise PublishError(f"{repository}: is a file; wanted a folder to write the served repository to")
-    if any(repository.iterdir()) and not (repository / MANIFEST).is_file():
+    if any(repository.iterdir()) and not _is_published(repository / MANIFEST):
         raise PublishError(
-            f"{repository}: holds files but no {MANIFEST}, so it is no served repository; "
+            f"{repository}: holds files but no {MANIFEST} of an export, so it is no served repository; "
             "it would be replaced as a whole. Choose another --repository"
         )
+
+
+def _is_published(manifest: Path) -> bool:
+    """Whether publish wrote the file: web pages and browser extensions have one of this name too."""
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    # "pipeline": as exports of one pipeline wrote it, whose repositories may be replaced too
+    ours = isinstance(content, dict) and bool({"pipelines", "pipeline"} & content.keys())
+    return ours and isinstance(content.get("files"), list)
 
 
 @contextmanager
@@ -98,6 +111,8 @@ def _lock(repository: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BusyRepository(f"{repository}: another export is writing it; wait for that one to end") from error
+        except OSError as error:
+            raise PublishError(f"{repository}: cannot be locked: {error.strerror}; choose another disk") from error
         yield
 
 

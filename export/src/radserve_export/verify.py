@@ -18,7 +18,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torchvision import transforms
 from torchvision.transforms import functional
 
-from radserve_contract.spec import Fusion, ModelSpec, Profile, Threshold, Tolerance
+from radserve_contract.spec import FilmProfile, Fusion, ModelSpec, Threshold, Tolerance
 from radserve_export.errors import ParityError
 from radserve_export.networks import BuiltNetwork, Measurement
 from radserve_export.runtime import Run, open_graph
@@ -65,9 +65,9 @@ def verify_classifier(
     for batch in batches(spec):
         served = run({spec.inputs[0].name: images[:batch]})
         expected = {name: values[:batch] for name, values in original.items()}
-        found += _differences(expected, served, limits, batch)
+        found += differences(expected, served, limits, batch)
         found.append(_flips(expected["probability"], served["probability"], threshold, batch))
-    found.append(_batch_equals_singles(run, spec, {spec.inputs[0].name: images}, tolerance.logit))
+    found.append(batch_equals_singles(run, spec, {spec.inputs[0].name: images}, tolerance.logit))
     return tuple(found)
 
 
@@ -100,14 +100,14 @@ def verify_fusion(spec: ModelSpec, graph: Path, fusion: Fusion, tolerance: Toler
     for batch in batches(spec):
         inputs = {name: values[:batch] for name, values in members.items()}
         expected, served = {fusion.output: fused(fusion, inputs)}, run(inputs)
-        found += _differences(expected, served, {fusion.output: tolerance.probability}, batch)
+        found += differences(expected, served, {fusion.output: tolerance.probability}, batch)
         found.append(_flips(expected[fusion.output], served[fusion.output], fusion.threshold, batch))
-    found.append(_batch_equals_singles(run, spec, members, tolerance.probability))
+    found.append(batch_equals_singles(run, spec, members, tolerance.probability))
     return tuple(found)
 
 
 def verify_decision(
-    profile: Profile, networks: Mapping[str, BuiltNetwork], graphs: Mapping[str, Path], tolerance: Tolerance
+    profile: FilmProfile, networks: Mapping[str, BuiltNetwork], graphs: Mapping[str, Path], tolerance: Tolerance
 ) -> tuple[Measurement, ...]:
     """Compare the fused score and its label through every exported graph with the originals', at the largest batch.
 
@@ -133,7 +133,7 @@ def verify_decision(
     )
 
 
-def fusion_of(profile: Profile) -> ModelSpec:
+def fusion_of(profile: FilmProfile) -> ModelSpec:
     """The profile's fusion model: the one that takes its members' probabilities and answers its score."""
     wanted = {member.output for member in profile.fusion.members}
     return next(model for model in profile.models if {item.name for item in model.inputs} == wanted)
@@ -153,8 +153,8 @@ def batches(spec: ModelSpec) -> list[int]:
     return sorted({1, min(2, spec.max_batch_size), spec.max_batch_size})
 
 
-def _differences(original: Answers, served: Answers, limits: Mapping[str, float], batch: int) -> list[Measurement]:
-    """Largest absolute difference of each output, and how many served values are NaN or infinite."""
+def differences(original: Answers, served: Answers, limits: Mapping[str, float], batch: int) -> list[Measurement]:
+    """Largest absolute difference of each output that has a limit, and how many served values are NaN or infinite."""
     found = [Measurement(name, batch, _largest(original[name], served[name]), limits[name]) for name in limits]
     strays = sum(int((~np.isfinite(served[name])).sum()) for name in limits)
     return [*found, Measurement(NOT_FINITE, batch, float(strays), 0.0)]
@@ -177,7 +177,7 @@ def _flips(expected: npt.NDArray[Any], served: npt.NDArray[Any], threshold: Thre
     return Measurement(FLIPS, batch, float(flips), 0.0)
 
 
-def _batch_equals_singles(run: Run, spec: ModelSpec, inputs: Answers, allowed: float) -> Measurement:
+def batch_equals_singles(run: Run, spec: ModelSpec, inputs: Answers, allowed: float) -> Measurement:
     """Largest difference between one call with a full batch and as many calls with one image each."""
     whole = run(inputs)
     singles = [run({name: values[i : i + 1] for name, values in inputs.items()}) for i in range(spec.max_batch_size)]

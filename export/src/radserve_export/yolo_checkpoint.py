@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,6 +42,8 @@ KINDS = (
 WANTED = "wanted the best.pt of an ultralytics YOLO11 detector (sizes n, s, m, l, x)"
 DEEPEST = 32
 """A YOLO11 nests nine deep."""
+MOST_MODULES = 10_000
+"""A YOLO11x has about 1,000. Modules may share parts, so a small file can hold paths without end."""
 
 
 class Pickled:
@@ -85,7 +88,7 @@ def load_yolo11(path: Path) -> YoloCheckpoint:
     """
     checkpoint = _load(path)
     network = _network_of(checkpoint.content, path)
-    nodes = dict(_walk(network, "", path))
+    nodes = _nodes_of(network, path)
     tensors = Checkpoint({key: tensor for name, node in nodes.items() for key, tensor in _tensors(node, name)}, "")
     return YoloCheckpoint(
         path=path,
@@ -160,12 +163,20 @@ def _classes_of(network: Pickled, path: Path) -> tuple[str, ...]:
     names: Any = vars(network).get("names")
     if isinstance(names, list | tuple):
         names = dict(enumerate(names))
-    if not isinstance(names, Mapping) or not names or sorted(names, key=str) != sorted(range(len(names)), key=str):
+    if not isinstance(names, Mapping) or not names or any(number not in names for number in range(len(names))):
         raise ForeignCheckpoint(f"{path}: class names are {names!r:.80}; wanted one for each number from 0")
     ordered = tuple(names[number] for number in range(len(names)))
     if not all(isinstance(name, str) and name.strip() and name.isprintable() for name in ordered):
         raise ForeignCheckpoint(f"{path}: class names are {ordered!r:.80}; wanted printable texts")
     return ordered
+
+
+def _nodes_of(network: Pickled, path: Path) -> dict[str, Pickled]:
+    """Every module by its dotted path, the network itself under ``""``."""
+    nodes = dict(islice(_walk(network, "", path), MOST_MODULES + 1))
+    if len(nodes) > MOST_MODULES:
+        raise ForeignCheckpoint(f"{path}: more than {MOST_MODULES} modules; {WANTED}")
+    return nodes
 
 
 def _walk(node: Pickled, name: str, path: Path) -> Iterator[tuple[str, Pickled]]:

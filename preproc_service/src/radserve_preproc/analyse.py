@@ -2,21 +2,23 @@
 
 ::
 
-    bytes -> RawStudy -> DecodedImage -> tensors -> Triton -> Findings -> JSON / PNG
-    intake   decode      tensorise       triton     fuse      render_*
+    bytes -> RawStudy -> DecodedImage -> tensors -> Triton -> Findings -> JSON / PNG / NIfTI
+    intake   decode      prepare/*       triton     tasks/*   render_*
+
+What differs between pipelines is data in their profiles and one module per kind of profile (``tasks/``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from radserve_contract.findings import Decision, Detections, Findings
+from radserve_contract.findings import Findings
 from radserve_contract.priority import Priority
-from radserve_contract.spec import InputSpec, ModelKind, PipelineSpec, Profile
-from radserve_preproc import fuse
+from radserve_contract.spec import ModelKind, PipelineSpec, Profile
 from radserve_preproc.admission import Grant
 from radserve_preproc.catalogue import Loaded
 from radserve_preproc.cpu import Job
@@ -26,16 +28,16 @@ from radserve_preproc.detect import Detect
 from radserve_preproc.service import Service
 from radserve_preproc.stopwatch import Stopwatch
 from radserve_preproc.study import DecodedImage, RawStudy
-from radserve_preproc.tensorise import letterbox_geometry, tensorise
+from radserve_preproc.tasks.registry import task_of
+from radserve_preproc.tasks.task import Analysis, Outcome, Outputs
 from radserve_preproc.triton import InferResult, Tensor, check_outputs
 
 Result = TypeVar("Result")
-Outputs = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is wanted of a study, by when, and under which request id."""
+    """What is wanted of a study, by when, and under which request id. ``series``: the UID of the one to analyse."""
 
     spec: PipelineSpec
     profile: Profile
@@ -43,14 +45,7 @@ class Order:
     detect: Detect
     deadline: Deadline
     request_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Analysis:
-    """The findings, and the image they were found on (for the overlay)."""
-
-    image: DecodedImage
-    findings: Findings
+    series: str | None = None
 
 
 async def analyse(study: RawStudy, order: Order, service: Service, watch: Stopwatch) -> Analysis:
@@ -62,55 +57,66 @@ async def analyse(study: RawStudy, order: Order, service: Service, watch: Stopwa
         UnsupportedFile or Unfit about the study; ProfileNotLoaded, ModelNotReady, Unavailable, Busy, DeadlineExceeded,
         ModelFailed or BadModelOutput about the networks.
     """
-    step = _Steps(order, service, watch)
     loaded = await service.catalogue.require(order.profile)
+    step = _Steps(order, service, watch, loaded)
     image = await step.decode(study)
-    outputs = await step.ask(step.first_model(), image)
-    decision = fuse.decide(outputs, order.profile.fusion)
-    for model in step.further_models(decision):
-        outputs |= await step.ask(model, image)
-    findings = step.fuse(outputs, decision, image, loaded)
+    outcome = await task_of(order.profile).run(step, image)
+    findings = step.findings(image, outcome)
     await service.catalogue.confirm(loaded)
-    return Analysis(image, findings)
+    return Analysis(image, findings, order.profile, outcome.maps)
 
 
 class _Steps:
-    """The steps of one study: what to do is in ``order``, who does it in ``service``, how long it took in ``watch``."""
+    """The steps of one study: what to do is in ``order``, who does it in ``service``, how long it took in ``watch``.
 
-    def __init__(self, order: Order, service: Service, watch: Stopwatch) -> None:
+    It is what the tasks know as ``Networks``.
+    """
+
+    def __init__(self, order: Order, service: Service, watch: Stopwatch, loaded: Loaded) -> None:
         self._order = order
-        self._profile = order.profile
         self._service = service
         self._watch = watch
-        self._called: list[str] = []
+        self._loaded = loaded
+        self._called: dict[str, None] = {}
+
+    @property
+    def profile(self) -> Profile:
+        """See ``Networks``."""
+        return self._order.profile
+
+    @property
+    def detect(self) -> Detect:
+        """See ``Networks``."""
+        return self._order.detect
+
+    def classes(self, model: str) -> Sequence[str]:
+        """See ``Networks``."""
+        return self._loaded.models[model].classes
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        """See ``Networks``."""
+        return self._watch.step(name)
 
     async def decode(self, study: RawStudy) -> DecodedImage:
         """The image of the upload, or the reason why it is not analysed."""
         order, limits = self._order, self._service.limits
-        return await self._on_cpu(Job.DECODE, partial(decode, study, order.spec, self._profile, limits))
+        work = partial(decode, study, order.spec, order.profile, limits, series=order.series)
+        return await self._on_cpu(Job.DECODE, work)
 
-    def first_model(self) -> str:
-        """The model to call first: with boxes in one round trip when they are wanted anyway."""
-        return self._profile.combined if self._order.detect is Detect.ALWAYS else self._profile.classification
+    async def prepare(self, function: Callable[[], Result]) -> Result:
+        """See ``Networks``."""
+        return await self._on_cpu(Job.TENSORISE, function)
 
-    def further_models(self, decision: Decision) -> list[str]:
-        """The models to call after that decision: the detector when it is due and has not been asked yet."""
-        due = self._order.detect.applies_to(decision) and self._profile.combined not in self._called
-        return [self._profile.detection.model] if due else []
-
-    async def ask(self, model_name: str, image: DecodedImage) -> Outputs:
-        """What a model says about the image: its outputs, checked against the contract."""
-        self._called.append(model_name)
-        model = self._profile.model(model_name)
-        wanted = _inputs(self._profile, model_name)
-        prepared = await self._on_cpu(Job.TENSORISE, partial(tensorise, image, tuple(wanted.values())))
-        tensors = {name: prepared[item.tensor.name] for name, item in wanted.items()}
-        names = [output.name for output in model.outputs]
+    async def ask(self, model: str, tensors: Mapping[str, Tensor], *, stage: str) -> Outputs:
+        """See ``Networks``."""
+        self._called[model] = None
+        spec = self.profile.model(model)
+        names = [output.name for output in spec.outputs]
 
         async def call(grant: Grant) -> InferResult:
-            with self._service.metrics.triton_call(model_name):
+            with self._service.metrics.triton_call(model):
                 return await self._service.triton.infer(
-                    model_name,
+                    model,
                     tensors,
                     names,
                     priority=grant.priority,
@@ -119,64 +125,35 @@ class _Steps:
                 )
 
         # Triton runs an ensemble to its end when the caller has gone; only a plain model's queue can be left
-        stoppable = model.kind is not ModelKind.ENSEMBLE
+        stoppable = spec.kind is not ModelKind.ENSEMBLE
         waiting = self._service.networks.run(
-            model_name, self._order.priority, self._order.deadline, call, stoppable=stoppable
+            model, self._order.priority, self._order.deadline, call, stoppable=stoppable
         )
-        answer = await self._watch.queued(_stage(self._profile, model_name), waiting)
-        check_outputs(model_name, answer.outputs, model.outputs)
-        return dict(answer.outputs)
+        answer = await self._watch.queued(stage, waiting)
+        items = len(next(iter(tensors.values())))
+        check_outputs(model, answer.outputs, spec.outputs, items=items)
+        return answer.outputs
 
-    def fuse(self, outputs: Outputs, decision: Decision, image: DecodedImage, loaded: Loaded) -> Findings:
+    def findings(self, image: DecodedImage, outcome: Outcome) -> Findings:
         """Everything the networks said, as findings."""
-        with self._watch.step("fuse"):
-            scores = fuse.member_scores(outputs, self._profile.fusion)
-            detections = self._detections(outputs, decision, image, loaded)
         return Findings(
             pipeline=self._order.spec.name,
-            profile=self._profile.name,
-            decision=decision,
-            scores=scores,
-            detections=detections,
+            profile=self.profile.name,
             image=image.description,
-            models=loaded.identities(*self._called),
-            warnings=image.warnings,
-            changes=image.changes,
+            models=self._loaded.identities(*self._called),
+            warnings=(*image.warnings, *outcome.warnings),
+            changes=(*image.changes, *outcome.changes),
             timings_s=dict(self._watch.timings_s),
-        )
-
-    def _detections(self, outputs: Outputs, decision: Decision, image: DecodedImage, loaded: Loaded) -> Detections:
-        detection, reason = self._profile.detection, self._order.detect.reason(decision)
-        if not self._order.detect.applies_to(decision):
-            return fuse.not_asked(reason)
-        rows, columns = image.pixels.shape
-        size = self._profile.input(detection.input).tensor.dims[-1]
-        return fuse.detections(
-            outputs,
-            detection,
-            classes=loaded.models[detection.model].classes,
-            letterbox=letterbox_geometry(rows, columns, size),
-            reason=reason,
+            decision=outcome.decision,
+            scores=outcome.scores,
+            detections=outcome.detections,
+            labels=outcome.labels,
+            organs=outcome.organs,
+            risk=outcome.risk,
+            slices=outcome.slices,
+            segmentation=outcome.segmentation,
         )
 
     async def _on_cpu(self, job: Job, function: Callable[[], Result]) -> Result:
         work = self._service.cpu.run(job, self._order.priority, self._order.deadline, function)
         return await self._watch.queued(job.value, work)
-
-
-def _inputs(profile: Profile, model_name: str) -> dict[str, InputSpec]:
-    """For each input of a model, how its pixels are made. The detector on its own calls its input otherwise."""
-    if model_name == profile.detection.model:
-        (tensor,) = profile.model(model_name).inputs
-        return {tensor.name: profile.input(profile.detection.input)}
-    return {tensor.name: profile.input(tensor.name) for tensor in profile.model(model_name).inputs}
-
-
-def _stage(profile: Profile, model_name: str) -> str:
-    """What a call of that model is called in timings."""
-    stages = {
-        profile.classification: "classify",
-        profile.detection.model: "detect",
-        profile.combined: "classify_and_detect",
-    }
-    return stages[model_name]

@@ -56,6 +56,58 @@ class DetectionsDocument(Document):
     boxes: list[BoxDocument]
 
 
+class LabelDocument(Document):
+    """Something judged by itself: ``status`` because ``probability`` ``comparison`` ``threshold`` is ``positive``."""
+
+    name: str = Field(examples=["subdural"])
+    status: str = Field(examples=["present"])
+    positive: bool
+    probability: float = Field(ge=0, le=1)
+    threshold: float
+    comparison: Literal[">", ">="]
+    slice: int | None = Field(description="the slice that the probability comes from, from 0; null: the whole study")
+    definition: str
+
+
+class OrganDocument(Document):
+    """A grade out of several; ``confidence`` is its probability."""
+
+    name: str = Field(examples=["liver"])
+    status: str = Field(examples=["Low Injury"])
+    severity: str = Field(examples=["low"])
+    confidence: float = Field(ge=0, le=1)
+    probabilities: dict[str, float]
+
+
+class SlicesDocument(Document):
+    """What the network said of each slice, in the order of the volume."""
+
+    probabilities: dict[str, list[float]]
+    sop_instance_uids: list[str]
+
+
+class SegmentationDocument(Document):
+    """What is marked: pixels whose probability ``comparison`` ``threshold``."""
+
+    label: str = Field(examples=["infection"])
+    threshold: float
+    comparison: Literal[">", ">="]
+    fraction: float = Field(ge=0, le=1, description="share of the image or scan")
+    area_mm2: float | None = Field(description="of a single slice; null when its spacing is not known")
+    volume_ml: float | None = Field(description="of a volume; null when its spacing is not known")
+    most_probable: float = Field(ge=0, le=1)
+    fraction_per_slice: list[float]
+
+
+class GeometryDocument(Document):
+    """Where the voxels are, in DICOM's patient coordinates (LPS), as ITK says it."""
+
+    origin_mm: tuple[float, float, float]
+    direction: list[float] = Field(min_length=9, max_length=9, description="row by row; columns are i, j, k")
+    spacing_mm: tuple[float, float, float] = Field(description="along i (columns), j (rows), k (slices)")
+    shape: tuple[int, int, int] = Field(description="slices, rows, columns")
+
+
 class ImageDocument(Document):
     """What was read, without anything that names a patient."""
 
@@ -75,6 +127,10 @@ class ImageDocument(Document):
     series_instance_uid: str | None
     sop_instance_uid: str | None
     sop_class_uid: str | None
+    slices: int | None = Field(description="of a volume, those that were analysed")
+    geometry: GeometryDocument | None
+    slice_thickness_mm: float | None
+    series_chosen: str | None = Field(description="why this series, when there were several")
 
 
 class ModelDocument(Document):
@@ -84,6 +140,7 @@ class ModelDocument(Document):
     version: str
     digest: str = Field(description="SHA-256 of the graph that answered")
     trained: bool | None
+    architecture: str = Field(description="what the network is, where the checkpoint decides that; else empty")
 
 
 class NoticeDocument(Document):
@@ -94,7 +151,10 @@ class NoticeDocument(Document):
 
 
 class AnswerDocument(Document):
-    """The findings of one study. ``notices`` stands first: read it before anything else."""
+    """The findings of one study. ``notices`` stands first: read it before anything else.
+
+    What a pipeline does not say is null or empty.
+    """
 
     notices: list[str]
     trained: bool = Field(
@@ -102,9 +162,14 @@ class AnswerDocument(Document):
     )
     pipeline: str
     profile: str
-    decision: DecisionDocument
+    decision: DecisionDocument | None = Field(description="the headline, where the trained system has one")
     scores: list[ScoreDocument]
-    detections: DetectionsDocument
+    detections: DetectionsDocument | None
+    labels: list[LabelDocument]
+    organs: list[OrganDocument]
+    risk: str | None = Field(examples=["High"])
+    slices: SlicesDocument | None
+    segmentation: SegmentationDocument | None
     image: ImageDocument
     models: list[ModelDocument]
     warnings: list[NoticeDocument]

@@ -25,7 +25,7 @@ from radserve_preproc.readiness import Readiness
 from radserve_preproc.render_json import RESEARCH_USE
 from radserve_preproc.routes import docs, health, pipelines, predict
 from radserve_preproc.service import build_service
-from radserve_preproc.settings import Settings
+from radserve_preproc.settings import ConfigurationError, Settings
 from radserve_preproc.triton import Triton
 from radserve_preproc.triton_grpc import TritonGrpc
 
@@ -40,10 +40,26 @@ def connect(settings: Settings, metrics: Metrics) -> Triton:
     return TritonGrpc(settings.triton_address, settings.triton_balancing, metrics.triton_retry)
 
 
+def chosen(specs: tuple[PipelineSpec, ...], names: str) -> tuple[PipelineSpec, ...]:
+    """The specs of those names, separated by commas; all of them when none is named."""
+    wanted = names.split(",") if names else [spec.name for spec in specs]
+    known = {spec.name: spec for spec in specs}
+    if unknown := sorted(set(wanted) - set(known)):
+        raise ConfigurationError(f"RADSERVE_PIPELINES: no pipeline {', '.join(unknown)}; there are {', '.join(known)}")
+    return tuple(known[name] for name in dict.fromkeys(wanted))
+
+
 def create_app(
     settings: Settings, *, connect: Connect = connect, specs: tuple[PipelineSpec, ...] = PIPELINES
 ) -> FastAPI:
-    """The application. ``connect`` is called when it starts, on its event loop."""
+    """The application. ``connect`` is called when it starts, on its event loop.
+
+    Raises
+    ------
+    ConfigurationError
+        The settings name a pipeline that does not exist.
+    """
+    specs = chosen(specs, settings.pipelines)
     metrics = Metrics()
 
     @contextlib.asynccontextmanager

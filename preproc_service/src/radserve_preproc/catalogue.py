@@ -52,8 +52,8 @@ class Loaded:
 
     @property
     def present(self) -> bool:
-        """Whether the served repository has the profile: one of its ensembles, which no other profile shares."""
-        return any(self.models[name].present for name in (self.profile.classification, self.profile.combined))
+        """Whether the served repository has the profile: one of the models that the service calls for it."""
+        return any(self.models[name].present for name in self.profile.entry_models)
 
     @property
     def faults(self) -> list[str]:
@@ -188,7 +188,8 @@ def _published(model: ModelSpec, served: ServedModel) -> ModelState:
     if not digest or classes is None or (model.kind is ModelKind.NETWORK and trained is None):
         fault = f"{model.name} version {served.version} does not say what it is; publish it with radserve-export"
         return ModelState(model, present=True, fault=fault, version=served.version)
-    identity = ModelIdentity(model.name, served.version, digest, trained)
+    architecture = _parameter(served, "architecture")
+    identity = ModelIdentity(model.name, served.version, digest, trained, architecture)
     return ModelState(model, present=True, fault="", version=served.version, identity=identity, classes=classes)
 
 

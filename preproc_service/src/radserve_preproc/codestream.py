@@ -12,12 +12,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Codestream:
-    """Size of a JPEG, JPEG-LS or JPEG 2000 codestream; ``precision`` in bits of its first component."""
+    """Size of a JPEG, JPEG-LS or JPEG 2000 codestream; ``precision`` in bits of its first component.
+
+    ``is_signed`` is what a JPEG 2000 codestream says of its samples; False for the others, which cannot say it.
+    """
 
     rows: int
     columns: int
     samples_per_pixel: int
     precision: int
+    is_signed: bool = False
 
 
 def read_codestream(frame: bytes | memoryview) -> Codestream | None:
@@ -57,7 +61,7 @@ def _jpeg2000(view: memoryview) -> Codestream:
     """The SIZ segment, which is always the first after SOC."""
     right, bottom, left, top = struct.unpack_from(">4I", view, 8)
     samples, precision = struct.unpack_from(">HB", view, 40)
-    return Codestream(bottom - top, right - left, samples, (precision & 0x7F) + 1)
+    return Codestream(bottom - top, right - left, samples, (precision & 0x7F) + 1, is_signed=precision > 0x7F)
 
 
 def _codestream_of_jp2(view: memoryview) -> int:

@@ -5,8 +5,17 @@ from __future__ import annotations
 from pydicom.dataset import Dataset
 
 from radserve_contract.findings import Notice
-from radserve_contract.spec import PipelineSpec, Profile, Windowing
-from radserve_preproc.dicom_header import GREY, PixelHeader, describe, named, read_pixel_header, text, texts
+from radserve_contract.spec import FilmProfile, PipelineSpec, Profile, Windowing
+from radserve_preproc.dicom_header import (
+    GREY,
+    PixelHeader,
+    body_part_texts,
+    describe,
+    named,
+    read_pixel_header,
+    text,
+    texts,
+)
 from radserve_preproc.dicom_pixels import stored_values
 from radserve_preproc.frame_decoders import ALWAYS_LOSSY
 from radserve_preproc.gate import check_body_part
@@ -14,7 +23,7 @@ from radserve_preproc.image import Window, to_eight_bits
 from radserve_preproc.limits import DecodeLimits
 from radserve_preproc.notices import NoticeCode, low_resolution, notice
 from radserve_preproc.object_kind import check_modality, refuse_other_objects
-from radserve_preproc.read_dicom import DicomFile, read_dicom, value_of
+from radserve_preproc.read_dicom import DicomFile, read_dicom
 from radserve_preproc.study import DecodedImage
 from radserve_preproc.voi import unchanged, voi_window
 
@@ -33,7 +42,7 @@ def decode_dicom(content: bytes, spec: PipelineSpec, profile: Profile, limits: D
     refuse_other_objects(file.sop_class_uid)
     notices = [
         *check_modality(text(file.ds, "Modality"), file.sop_class_uid, spec),
-        *check_body_part(_body_part_texts(file.ds), spec.gate, pipeline=spec.name),
+        *check_body_part(body_part_texts(file.ds), spec.gate, pipeline=spec.name),
     ]
     header = read_pixel_header(file.ds, limits)
     stored, pixel_changes = stored_values(file, header, threads=limits.threads_per_image)
@@ -45,17 +54,11 @@ def decode_dicom(content: bytes, spec: PipelineSpec, profile: Profile, limits: D
     return DecodedImage(pixels, describe(file, header), tuple(notices), (*pixel_changes, *window_changes, *scaling))
 
 
-def _body_part_texts(ds: Dataset) -> list[str]:
-    regions = [item for item in value_of(ds, "AnatomicRegionSequence") or () if isinstance(item, Dataset)]
-    keywords = ("BodyPartExamined", "StudyDescription", "SeriesDescription")
-    return [*(text(ds, keyword) for keyword in keywords), *(text(item, "CodeMeaning") for item in regions)]
-
-
 def _window(
     ds: Dataset, header: PixelHeader, profile: Profile
 ) -> tuple[Window | None, tuple[str, ...], tuple[Notice, ...]]:
     """How ``profile`` shows stored values, that in words for the answer, and what could not be done."""
-    if profile.windowing is Windowing.NONE:
+    if not isinstance(profile, FilmProfile) or profile.windowing is Windowing.NONE:
         return None, (), ()
     return voi_window(ds) if header.photometric_interpretation in GREY else (unchanged, (), ())
 

@@ -49,21 +49,39 @@ def decode_image(
     ConstantImage
         When every pixel has the same grey level.
     """
+    grey, changes, (colour, file_notices) = grey_picture(content, kind, limits)
+    rows, columns = grey.shape
+    notices = (
+        *colour,
+        body_part_unknown(spec.name),
+        *file_notices,
+        *check_grey_levels(grey),
+        *low_resolution(rows, columns, profile),
+    )
+    return DecodedImage(grey, ImageDescription(kind.value, rows, columns), notices, changes)
+
+
+def open_picture(content: bytes, kind: FileKind, limits: DecodeLimits) -> Image.Image:
+    """A picture of one page and a size within ``limits``, its pixels not decoded yet; raises as ``decode_image``."""
     silence_libraries()
     picture = _open(content, kind)
     check_size(picture.height, picture.width, limits)
     _refuse_more_frames(picture, kind)
+    return picture
+
+
+def grey_picture(
+    content: bytes, kind: FileKind, limits: DecodeLimits
+) -> tuple[Grey, tuple[str, ...], tuple[tuple[Notice, ...], tuple[Notice, ...]]]:
+    """The grey levels as Pillow has them, what was done, and what a reader must know about pixels and about the file.
+
+    Raises as ``decode_image``.
+    """
+    picture = open_picture(content, kind, limits)
     orientation = _load(picture)
     grey, changes, notices = _to_grey(picture)
-    rows, columns = grey.shape
     _refuse_constant(grey)
-    notices += [
-        body_part_unknown(spec.name),
-        *_file_notices(picture, kind, orientation),
-        *check_grey_levels(grey),
-        *low_resolution(rows, columns, profile),
-    ]
-    return DecodedImage(grey, ImageDescription(kind.value, rows, columns), tuple(notices), tuple(changes))
+    return grey, tuple(changes), (tuple(notices), tuple(_file_notices(picture, kind, orientation)))
 
 
 def _open(content: bytes, kind: FileKind) -> Image.Image:

@@ -6,9 +6,20 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from radserve_contract.spec import PipelineSpec, Profile, PublishedFigure
+from radserve_contract.ct import (
+    MARKED,
+    NOT_MARKED,
+    Label,
+    Organ,
+    OrganGradingProfile,
+    SegmentationProfile,
+    SliceLabelsProfile,
+    VolumeLabelsProfile,
+)
+from radserve_contract.spec import FilmProfile, PipelineSpec, Profile, PublishedFigure
 from radserve_preproc.answer import Document
 from radserve_preproc.catalogue import Loaded, ModelState
+from radserve_preproc.tasks.registry import task_of
 
 
 class TensorDocument(Document):
@@ -39,6 +50,33 @@ class RuleDocument(Document):
     members: list[MemberDocument]
 
 
+class LabelRuleDocument(Document):
+    """Something judged by itself: ``positive`` when its score ``comparison`` ``threshold``."""
+
+    name: str = Field(examples=["subdural"])
+    positive: str = Field(examples=["present"])
+    negative: str = Field(examples=["absent"])
+    comparison: str
+    threshold: float
+    definition: str
+
+
+class GradeDocument(Document):
+    """A grade of an organ: may be chosen when its probability ``comparison`` ``threshold``; the most probable is."""
+
+    name: str = Field(examples=["Low Injury"])
+    severity: str = Field(examples=["low"])
+    comparison: str
+    threshold: float
+
+
+class OrganRuleDocument(Document):
+    """An organ and its grades, the healthy one first."""
+
+    name: str
+    grades: list[GradeDocument]
+
+
 class DetectorDocument(Document):
     """How boxes are kept. ``labels`` is null while the detector is not loaded."""
 
@@ -60,6 +98,7 @@ class LoadedModelDocument(Document):
     version: str | None
     digest: str | None
     trained: bool | None
+    architecture: str | None = Field(description="what the network is, where the checkpoint decides that")
 
 
 class FigureDocument(Document):
@@ -80,10 +119,14 @@ class ProfileDocument(Document):
     loaded: bool | None = Field(description="whether the served repository has it; null when Triton does not answer")
     ready: bool
     trained: bool | None = Field(description="whether all its networks carry trained weights; null when not ready")
-    windowing: str
+    windowing: str | None = Field(description="of radiographs")
     inputs: list[TensorDocument]
-    decision: RuleDocument
-    detector: DetectorDocument
+    pictures: list[str] = Field(description="values of overlay=, the usual one first")
+    decision: RuleDocument | None
+    detector: DetectorDocument | None
+    labels: list[LabelRuleDocument]
+    organs: list[OrganRuleDocument]
+    segmentation: LabelRuleDocument | None = Field(description="what is marked, pixel by pixel")
     models: list[LoadedModelDocument]
     published: list[FigureDocument]
 
@@ -132,10 +175,14 @@ def _profile(spec: PipelineSpec, profile: Profile, loaded: Loaded | None) -> Pro
         loaded=None if loaded is None else loaded.present,
         ready=ready,
         trained=None if trained is None else False not in trained,
-        windowing=profile.windowing.value,
+        windowing=profile.windowing.value if isinstance(profile, FilmProfile) else None,
         inputs=_inputs(profile),
-        decision=_rule(profile),
-        detector=_detector(profile, loaded),
+        pictures=list(task_of(profile).pictures),
+        decision=_rule(profile) if isinstance(profile, FilmProfile) else None,
+        detector=_detector(profile, loaded) if isinstance(profile, FilmProfile) else None,
+        labels=[_label(label) for label in _labels(profile)],
+        organs=[_organ(organ) for organ in profile.organs] if isinstance(profile, OrganGradingProfile) else [],
+        segmentation=_segmentation(profile) if isinstance(profile, SegmentationProfile) else None,
         models=[_model(model.name, model.kind.value, loaded) for model in profile.models],
         published=_figures(spec, profile.name),
     )
@@ -154,7 +201,41 @@ def _inputs(profile: Profile) -> list[TensorDocument]:
     ]
 
 
-def _rule(profile: Profile) -> RuleDocument:
+def _labels(profile: Profile) -> tuple[Label, ...]:
+    if isinstance(profile, SliceLabelsProfile | VolumeLabelsProfile):
+        return profile.labels
+    return tuple(injury.label for injury in profile.injuries) if isinstance(profile, OrganGradingProfile) else ()
+
+
+def _label(label: Label) -> LabelRuleDocument:
+    return LabelRuleDocument(
+        name=label.name,
+        positive=label.positive,
+        negative=label.negative,
+        comparison=label.threshold.comparison.value,
+        threshold=label.threshold.value,
+        definition=label.definition,
+    )
+
+
+def _organ(organ: Organ) -> OrganRuleDocument:
+    grades = [
+        GradeDocument(
+            name=grade.name,
+            severity=grade.severity,
+            comparison=grade.threshold.comparison.value,
+            threshold=grade.threshold.value,
+        )
+        for grade in organ.grades
+    ]
+    return OrganRuleDocument(name=organ.name, grades=grades)
+
+
+def _segmentation(profile: SegmentationProfile) -> LabelRuleDocument:
+    return _label(Label(profile.label, profile.threshold, positive=MARKED, negative=NOT_MARKED))
+
+
+def _rule(profile: FilmProfile) -> RuleDocument:
     fusion = profile.fusion
     return RuleDocument(
         positive=fusion.positive,
@@ -165,7 +246,7 @@ def _rule(profile: Profile) -> RuleDocument:
     )
 
 
-def _detector(profile: Profile, loaded: Loaded | None) -> DetectorDocument:
+def _detector(profile: FilmProfile, loaded: Loaded | None) -> DetectorDocument:
     detection = profile.detection
     state = loaded.models[detection.model] if loaded else None
     return DetectorDocument(
@@ -189,6 +270,7 @@ def _model(name: str, kind: str, loaded: Loaded | None) -> LoadedModelDocument:
         version=(state.version or None) if state else None,
         digest=identity.digest if identity else None,
         trained=identity.trained if identity else None,
+        architecture=(identity.architecture or None) if identity else None,
     )
 
 

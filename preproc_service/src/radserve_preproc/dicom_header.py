@@ -119,6 +119,17 @@ def read_pixel_header(ds: Dataset, limits: DecodeLimits) -> PixelHeader:
             f"{named('NumberOfFrames')} is {frames}; this pipeline reads one image. Send the one to be read by itself",
             frames=frames,
         )
+    return read_frame_header(ds, limits)
+
+
+def read_frame_header(ds: Dataset, limits: DecodeLimits) -> PixelHeader:
+    """Read and check the Image Pixel module, which is that of each frame; of any number of frames.
+
+    Raises
+    ------
+    MissingElement, CorruptDicom, ImageTooLarge, ImageTooSmall, BadPixelData
+        As ``read_pixel_header``.
+    """
     photometric = text(ds, "PhotometricInterpretation").upper()
     header = PixelHeader(
         rows=whole_number(ds, "Rows"),
@@ -182,20 +193,27 @@ def describe(file: DicomFile, header: PixelHeader) -> ImageDescription:
         kind="DICOM",
         rows=header.rows,
         columns=header.columns,
-        modality=_short(ds, "Modality"),
-        body_part_examined=_short(ds, "BodyPartExamined"),
+        modality=short_text(ds, "Modality"),
+        body_part_examined=short_text(ds, "BodyPartExamined"),
         photometric_interpretation=header.photometric_interpretation,
         bits_stored=header.bits_stored,
         transfer_syntax_uid=str(file.transfer_syntax),
         pixel_spacing_mm=spacing,
         pixel_spacing_from=spacing_from,
         patient_orientation=texts(ds, "PatientOrientation") or None,
-        view_position=_short(ds, "ViewPosition"),
-        study_instance_uid=_short(ds, "StudyInstanceUID"),
-        series_instance_uid=_short(ds, "SeriesInstanceUID"),
-        sop_instance_uid=_short(ds, "SOPInstanceUID"),
+        view_position=short_text(ds, "ViewPosition"),
+        study_instance_uid=short_text(ds, "StudyInstanceUID"),
+        series_instance_uid=short_text(ds, "SeriesInstanceUID"),
+        sop_instance_uid=short_text(ds, "SOPInstanceUID"),
         sop_class_uid=str(file.sop_class_uid) or None,
     )
+
+
+def body_part_texts(ds: Dataset) -> list[str]:
+    """The texts that may name a body part, for ``gate.check_body_part``."""
+    regions = [item for item in value_of(ds, "AnatomicRegionSequence") or () if isinstance(item, Dataset)]
+    keywords = ("BodyPartExamined", "StudyDescription", "SeriesDescription")
+    return [*(text(ds, keyword) for keyword in keywords), *(text(item, "CodeMeaning") for item in regions)]
 
 
 def pixel_spacing(ds: Dataset) -> tuple[tuple[float, float] | None, str | None]:
@@ -214,6 +232,7 @@ def pixel_spacing(ds: Dataset) -> tuple[tuple[float, float] | None, str | None]:
     return None, None
 
 
-def _short(ds: Dataset, keyword: str) -> str | None:
+def short_text(ds: Dataset, keyword: str) -> str | None:
+    """The first value of a text element; None when it is missing, or longer than such a text may be."""
     value = text(ds, keyword)
     return value if 0 < len(value) <= _LONGEST_TEXT and value.isprintable() else None

@@ -50,9 +50,17 @@ def stored_values(file: DicomFile, header: PixelHeader, *, threads: int = 1) -> 
         _check_codestream(data, file.transfer_syntax, header)
     decoded = _decode(data, file, header, threads)
     grey, changes = _as_grey(decoded, file.ds, header)
-    if header.photometric_interpretation not in GREY or not _has_unused_bits_set(grey, file.transfer_syntax, header):
+    if header.photometric_interpretation not in GREY:
         return grey, changes
-    return _without_unused_bits(grey, header), (*changes, "bits above Bits Stored cleared")
+    clean, cleared = without_stray_bits(grey, file.transfer_syntax, header)
+    return clean, (*changes, *cleared)
+
+
+def without_stray_bits(stored: Stored, syntax: UID, header: PixelHeader) -> tuple[Stored, tuple[str, ...]]:
+    """Grey values of which only the bits that the header calls stored are left; and whether that changed any."""
+    if not _has_unused_bits_set(stored, syntax, header):
+        return stored, ()
+    return _without_unused_bits(stored, header), ("bits above Bits Stored cleared",)
 
 
 def _check_transfer_syntax(syntax: UID) -> None:

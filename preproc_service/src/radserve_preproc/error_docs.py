@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from radserve_contract.volumes import VolumeFault
 from radserve_preproc.answer import ErrorDocument
 from radserve_preproc.errors import RadserveError
 
@@ -15,6 +16,11 @@ EXAMPLE_ID = "5f1b0c3e9a7d4e2f8b6a1c0d9e8f7a6b"
 def all_errors() -> list[type[RadserveError]]:
     """Every error a client can be told, in the order of ``errors.py``; the root is none."""
     return list(_below(RadserveError))
+
+
+def all_codes() -> list[str]:
+    """Every code a client can be told: those of the classes, and the faults for which a CT study is refused."""
+    return [*(error.code for error in all_errors()), *(fault.value for fault in VolumeFault)]
 
 
 def meaning(error: type[RadserveError]) -> str:

@@ -24,11 +24,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from radserve_contract.volumes import VolumeFault
+
 
 class RadserveError(Exception):
     """Root of the tree: a message for the user, a stable ``code``, an HTTP status, and machine-readable ``details``."""
 
-    code: ClassVar[str] = "INTERNAL_ERROR"
+    code: str = "INTERNAL_ERROR"
     http_status: ClassVar[int] = 500
 
     def __init__(self, message: str, **details: Any) -> None:
@@ -186,6 +188,28 @@ class ConstantImage(Unfit):
     """Every pixel has the same value."""
 
     code = "CONSTANT_IMAGE"
+
+
+class CorruptNifti(Unfit):
+    """Looks like NIfTI, but is truncated or cannot be parsed."""
+
+    code = "CORRUPT_NIFTI"
+
+
+class BadArchive(Unfit):
+    """A zip that is damaged, encrypted, nested, or whose entries may not be unpacked."""
+
+    code = "BAD_ARCHIVE"
+
+
+class UnfitVolume(Unfit):
+    """A CT study with a fault that the pipeline refuses; its code is that of the fault (``VolumeFault``)."""
+
+    code = "UNFIT_VOLUME"
+
+    def __init__(self, fault: VolumeFault, message: str, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.code = fault.value
 
 
 class Busy(RadserveError):

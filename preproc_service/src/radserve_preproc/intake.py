@@ -10,22 +10,24 @@ from starlette.requests import Request
 
 from radserve_preproc.entry import entry_of
 from radserve_preproc.errors import BadRequest, EmptyFile, RadserveError, TooLarge
-from radserve_preproc.multipart import FilePart, boundary_of
+from radserve_preproc.multipart import FileParts, boundary_of
 from radserve_preproc.study import RawStudy
 from radserve_preproc.uploads import Holding
 
 ENVELOPE_BYTES = 64 * 1024
 """What a multipart body may have around its file: boundaries, headers, preamble."""
+PART_HEADERS_BYTES = 1024
+"""And around each further file."""
 DISCARD_S = 2.0
 
 
-async def read_study(request: Request, *, limit_bytes: int, holding: Holding) -> RawStudy:
-    """The one file of a multipart request.
+async def read_study(request: Request, *, limit_bytes: int, holding: Holding, max_files: int = 1) -> RawStudy:
+    """The file of a multipart request, or the files of a series; ``limit_bytes`` is for all of them together.
 
     Raises
     ------
     BadRequest, NoFile, TooManyFiles, EmptyFile
-        The body is not one part called ``file``.
+        The body is not one part called ``file``, or up to ``max_files`` of them.
     TooLarge
         It is over ``limit_bytes``: at once when Content-Length says so, else as soon as that much has come.
     Busy
@@ -37,17 +39,22 @@ async def read_study(request: Request, *, limit_bytes: int, holding: Holding) ->
     if announced == 0:
         raise EmptyFile("the request has no body; send the file as multipart/form-data, part 'file'")
     _refuse_encoding(request)
-    part = FilePart(boundary_of(request.headers.get("content-type")), limit_bytes=limit_bytes)
+    parts = FileParts(boundary_of(request.headers.get("content-type")), limit_bytes=limit_bytes, max_files=max_files)
+    body_limit_bytes = limit_bytes + ENVELOPE_BYTES + (max_files - 1) * PART_HEADERS_BYTES
     if announced is not None:
-        _check_size(announced, limit_bytes)
+        _check_size(announced, limit_bytes, body_limit_bytes)
         holding.grow_to(min(announced, limit_bytes))
-    received = await _feed(part, request, limit_bytes, holding)
+    received = await _feed(parts, request, limit_bytes, body_limit_bytes, holding)
     if received == 0:
         raise EmptyFile("the request has no body; send the file as multipart/form-data, part 'file'")
-    return RawStudy(part.finish())
+    return RawStudy(*_first_and_further(parts.finish()))
 
 
-async def _feed(part: FilePart, request: Request, limit_bytes: int, holding: Holding) -> int:
+def _first_and_further(files: tuple[bytes, ...]) -> tuple[bytes, tuple[bytes, ...]]:
+    return files[0], files[1:]
+
+
+async def _feed(parts: FileParts, request: Request, limit_bytes: int, body_limit_bytes: int, holding: Holding) -> int:
     """Pass the body on to the parser; returns its bytes."""
     received = 0
     entry = entry_of(request)
@@ -56,9 +63,9 @@ async def _feed(part: FilePart, request: Request, limit_bytes: int, holding: Hol
         async for chunk in chunks:
             received += len(chunk)
             try:
-                _check_size(received, limit_bytes)
+                _check_size(received, limit_bytes, body_limit_bytes)
                 holding.grow_to(min(received, limit_bytes))
-                part.feed(chunk)
+                parts.feed(chunk)
             except RadserveError:
                 entry.unread = not await _discard(chunks, limit_bytes)
                 raise
@@ -66,9 +73,9 @@ async def _feed(part: FilePart, request: Request, limit_bytes: int, holding: Hol
     return received
 
 
-def _check_size(body_bytes: int, limit_bytes: int) -> None:
-    if body_bytes > limit_bytes + ENVELOPE_BYTES:
-        raise TooLarge(f"the file is larger than {limit_bytes} bytes", limit_bytes=limit_bytes)
+def _check_size(body_bytes: int, limit_bytes: int, body_limit_bytes: int) -> None:
+    if body_bytes > body_limit_bytes:
+        raise TooLarge(f"the upload is larger than {limit_bytes} bytes", limit_bytes=limit_bytes)
 
 
 async def _discard(chunks: AsyncIterator[bytes], limit_bytes: int) -> bool:

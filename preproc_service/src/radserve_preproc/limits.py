@@ -12,13 +12,17 @@ class DecodeLimits:
     """Limits on the decoding of one image.
 
     ``max_pixels`` is Rows x Columns. Below ``min_side_px`` rows or columns the trained system takes nothing for a
-    medical image. ``max_inflated_bytes`` bounds what a deflated data set may become. ``threads_per_image`` is how many
-    threads share the work on a JPEG 2000 image, the one format that takes long.
+    medical image; that is of radiographs. ``max_voxels`` is Rows x Columns x slices of a CT volume.
+    ``max_inflated_bytes`` bounds what the deflated data sets of an upload may become, ``max_unpacked_bytes`` what a zip
+    or a gzipped NIfTI may. ``threads_per_image`` is how many threads share the work on a JPEG 2000 image, the one
+    format that takes long, and on the slices of a CT.
     """
 
     max_pixels: int = 100_000_000
+    max_voxels: int = 1_000_000_000
     min_side_px: int = 50
     max_inflated_bytes: int = 512 * 2**20
+    max_unpacked_bytes: int = 2**31
     threads_per_image: int = 1
 
 

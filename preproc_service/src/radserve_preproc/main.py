@@ -32,7 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
     from radserve_preproc.app import create_app
     from radserve_preproc.server import Server
 
-    Server(create_app(settings), settings).run()
+    try:
+        app = create_app(settings)
+    except ConfigurationError as error:
+        print(f"radserve-service: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    Server(app, settings).run()
     return 0
 
 

@@ -27,7 +27,7 @@ from radserve_contract.priority import Priority
 from radserve_contract.spec import PipelineSpec
 from radserve_preproc.admission import Outcome
 from radserve_preproc.entry import NONE, Entry
-from radserve_preproc.error_docs import all_errors
+from radserve_preproc.error_docs import all_codes
 from radserve_preproc.errors import InternalError, RadserveError
 
 STAGE_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0)
@@ -111,15 +111,15 @@ class Metrics:
         registry = self.registry
         self._scores = Histogram(
             "radserve_score",
-            "Fused probability per study",
-            ("pipeline", "profile"),
+            "Scores per study, by what they are of: the decision, a label, an organ's grade, the marked share",
+            ("pipeline", "profile", "finding"),
             buckets=SCORES,
             registry=registry,
         )
         self._decisions = Counter(
             "radserve_decisions",
-            "Studies by decision; trained=false: by networks without trained weights",
-            ("pipeline", "profile", "label", "trained"),
+            "Studies by what was judged and how; trained=false: by networks without trained weights",
+            ("pipeline", "profile", "finding", "label", "trained"),
             registry=registry,
         )
         self.ready = Gauge("radserve_ready", "1 when the service is ready", registry=registry)
@@ -127,11 +127,11 @@ class Metrics:
     def expect(self, pipelines: Iterable[PipelineSpec]) -> None:
         """Start the counters that alerts watch at 0: Prometheus misses the first step of one that appears as 1."""
         for spec in pipelines:
-            for error in all_errors():
-                self._failures.labels(spec.name, error.code)
+            for code in all_codes():
+                self._failures.labels(spec.name, code)
             for profile in spec.profiles:
-                for label in (profile.fusion.positive, profile.fusion.negative):
-                    self._decisions.labels(spec.name, profile.name, label, "true")
+                for finding, label in profile.outcomes:
+                    self._decisions.labels(spec.name, profile.name, finding, label, "true")
 
     def request(self, entry: Entry, seconds: float) -> None:
         """Count a request that has been answered."""
@@ -151,9 +151,11 @@ class Metrics:
 
     def findings(self, findings: Findings) -> None:
         """Count a study that was scored."""
-        self._scores.labels(findings.pipeline, findings.profile).observe(findings.decision.probability)
+        for finding, score in findings.study_scores.items():
+            self._scores.labels(findings.pipeline, findings.profile, finding).observe(score)
         trained = str(findings.trained).lower()
-        self._decisions.labels(findings.pipeline, findings.profile, findings.decision.label, trained).inc()
+        for finding, label in findings.outcomes:
+            self._decisions.labels(findings.pipeline, findings.profile, finding, label, trained).inc()
 
     def triton_retry(self, model: str) -> None:
         """Count a second attempt."""

@@ -1,7 +1,7 @@
-"""Chunks of a multipart/form-data body in, the content of its one ``file`` part out (RFC 7578).
+"""Chunks of a multipart/form-data body in, the contents of its ``file`` parts out (RFC 7578): one, or a series.
 
-Only the bytes of that part are kept, in memory. The client's file name is not: it is parsed over and dropped.
-Anything but one part called ``file`` is refused: what would be ignored was meant to matter to somebody.
+Only the bytes of these parts are kept, in memory. The client's file names are not: they are parsed over and dropped.
+Anything but parts called ``file`` is refused: what would be ignored was meant to matter to somebody.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ def boundary_of(content_type: str | None) -> bytes:
     return options[b"boundary"]
 
 
-class FilePart:
-    """A parser that is fed the body. ``limit_bytes`` is for the content of the file."""
+class FileParts:
+    """A parser that is fed the body. ``limit_bytes`` is for all files together; at most ``max_files`` of them."""
 
-    def __init__(self, boundary: bytes, *, limit_bytes: int) -> None:
+    def __init__(self, boundary: bytes, *, limit_bytes: int, max_files: int = 1) -> None:
         self._limit_bytes = limit_bytes
-        self._content = io.BytesIO()
-        self._files = 0
+        self._max_files = max_files
+        self._contents: list[io.BytesIO] = []
+        self._kept_bytes = 0
         self._others = 0
         self._ended = False
         self._header = (b"", b"")
@@ -76,24 +77,24 @@ class FilePart:
         except FormParserError as error:
             raise BadRequest("the body is not well-formed multipart/form-data") from error
 
-    def finish(self) -> bytes:
-        """The file's content, once the body is over.
+    def finish(self) -> tuple[bytes, ...]:
+        """The content of each file, once the body is over.
 
         Raises
         ------
         BadRequest
             The body was cut off.
         NoFile, EmptyFile
-            Nothing was in it.
+            Nothing was in it, or in one of the files.
         """
         if not self._ended:
             raise BadRequest("the multipart body ends before its closing boundary; was the upload cut off?")
-        if self._files == 0:
+        if not self._contents:
             raise NoFile("the multipart body has no part called 'file'")
-        content = self._content.getvalue()  # shares the buffer: no second copy of a film
-        if not content:
+        contents = tuple(content.getvalue() for content in self._contents)  # shares the buffers: no second copy
+        if not all(contents):
             raise EmptyFile("the part 'file' has no bytes")
-        return content
+        return contents
 
     def _begin(self) -> None:
         self._headers = {}
@@ -123,18 +124,25 @@ class FilePart:
                 "the part 'file' has a Content-Transfer-Encoding; send its bytes as they are (RFC 7578 4.7)"
             )
         else:
-            self._files += 1
-        if self._files > 1:
-            raise TooManyFiles("the multipart body has more than one part called 'file'; this pipeline reads one image")
-        if self._files and self._others:
-            raise BadRequest("the multipart body has a part that is not called 'file'; only that one is read")
+            self._contents.append(io.BytesIO())
+        if len(self._contents) > self._max_files:
+            raise TooManyFiles(_too_many(self._max_files), max_files=self._max_files)
+        if self._contents and self._others:
+            raise BadRequest("the multipart body has a part that is not called 'file'; only those are read")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        if not self._files:
+        if not self._contents:
             return  # of another part, which may yet be followed by the file: then it is refused
-        if self._content.tell() + end - start > self._limit_bytes:
-            raise TooLarge(f"the file is larger than {self._limit_bytes} bytes", limit_bytes=self._limit_bytes)
-        self._content.write(memoryview(data)[start:end])
+        self._kept_bytes += end - start
+        if self._kept_bytes > self._limit_bytes:
+            raise TooLarge(f"the upload is larger than {self._limit_bytes} bytes", limit_bytes=self._limit_bytes)
+        self._contents[-1].write(memoryview(data)[start:end])
 
     def _end(self) -> None:
         self._ended = True
+
+
+def _too_many(max_files: int) -> str:
+    if max_files == 1:
+        return "the multipart body has more than one part called 'file'; this pipeline reads one image"
+    return f"the multipart body has more than {max_files} files; send one series, or a zip of it"

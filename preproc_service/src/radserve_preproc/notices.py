@@ -29,6 +29,8 @@ class NoticeCode(StrEnum):
     """The profile applies the VOI LUT or window, but the one in the header cannot be applied."""
     SIXTEEN_BIT_CLIPPED = "SIXTEEN_BIT_CLIPPED"
     """A raster image with more than 8 bits was cut off at 255, as the trained system does."""
+    STORED_VALUES_CLIPPED = "STORED_VALUES_CLIPPED"
+    """Stored values outside 0 to 255 were cut off, as the trained system does; the message says what that hides."""
     EXIF_ORIENTATION_IGNORED = "EXIF_ORIENTATION_IGNORED"
     """The picture asks viewers to turn or mirror it; the networks saw it as stored, as the trained system does."""
     COLOUR_PICTURE = "COLOUR_PICTURE"
@@ -37,6 +39,8 @@ class NoticeCode(StrEnum):
     """One grey level covers more than a quarter of the picture."""
     LOW_CONTRAST = "LOW_CONTRAST"
     """Grey levels hardly differ."""
+    PICTURE_OF_A_SLICE = "PICTURE_OF_A_SLICE"
+    """A picture was sent to a CT pipeline: nothing says its Hounsfield units, spacing or window."""
     NARROW_GREY_RANGE = "NARROW_GREY_RANGE"
     """Only a small part of the grey scale is used."""
 

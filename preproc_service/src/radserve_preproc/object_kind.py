@@ -79,5 +79,6 @@ def check_modality(modality: str, sop_class_uid: UID, spec: PipelineSpec) -> tup
             )
     if modality:
         return ()
-    taken = f"; its SOP class says {implied}" if implied else "; it was taken for a radiograph"
+    default = "a CT" if spec.volumes else "a radiograph"
+    taken = f"; its SOP class says {implied}" if implied else f"; it was taken for {default}"
     return (notice(NoticeCode.MODALITY_MISSING, f"the image has no (0008,0060) Modality{taken}"),)

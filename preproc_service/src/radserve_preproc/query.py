@@ -12,22 +12,48 @@ from radserve_contract.spec import PipelineSpec, Profile
 from radserve_preproc.detect import Detect
 from radserve_preproc.errors import BadRequest, NotAcceptable
 from radserve_preproc.negotiation import negotiate
+from radserve_preproc.tasks.registry import task_of
+from radserve_preproc.tasks.task import Picture
 
 JSON = "application/json"
 PNG = "image/png"
+NIFTI = "application/x-nifti"
+"""A gzipped NIfTI-1 file; no media type is registered for it."""
 
 
 class OverlayKind(StrEnum):
-    """What an overlay shows on the film."""
+    """What a picture shows; each pipeline has some of them."""
 
     BOXES = "boxes"
+    """A radiograph with lesion boxes."""
+    SLICE = "slice"
+    """One CT slice and what was said of it."""
+    PLOT = "plot"
+    """The scores of a series, slice by slice."""
+    MONTAGE = "montage"
+    """The slices that the network saw."""
+    SUMMARY = "summary"
+    """Findings organ by organ, to print."""
+    GRADCAM = "gradcam"
+    """What in the volume spoke for a finding."""
+    HEATMAP = "heatmap"
+    """A probability map over its slice."""
 
 
 class OverlaySize(StrEnum):
-    """How large an overlay is."""
+    """How large a picture is."""
 
     SCREEN = "screen"
     FULL = "full"
+
+
+class Scale(StrEnum):
+    """The colour scale of a heat map."""
+
+    FIXED = "fixed"
+    """From 0 to 1."""
+    AUTO = "auto"
+    """From the lowest to the highest value of this map, as the trained system draws it; misleading on healthy lungs."""
 
 
 class PredictQuery(BaseModel):
@@ -40,29 +66,55 @@ class PredictQuery(BaseModel):
     )
     priority: Priority = Field(Priority.ROUTINE, description="how urgent; served first, aged so that none starves")
     detect: Detect = Field(Detect.AUTO, description="when the detector looks for lesions: auto is on abnormal studies")
+    series: str | None = Field(
+        None,
+        pattern=r"^[0-9.]{1,64}$",
+        description="Series Instance UID of the series to analyse, when several are sent",
+    )
     overlay: OverlayKind | None = Field(None, description="answer with this picture (image/png)")
     overlay_size: OverlaySize | None = Field(None, description="size of the picture: fit for a screen, or all pixels")
+    scale: Scale | None = Field(None, description="colour scale of a heat map; fixed goes from 0 to 1")
+    head: str | None = Field(
+        None, max_length=32, description="which finding an activation map is of; the pipeline lists its heads"
+    )
 
     @property
     def wants_picture(self) -> bool:
         """Whether a picture was asked for, whatever Accept says."""
-        return self.overlay is not None or self.overlay_size is not None
+        return any(item is not None for item in (self.overlay, self.overlay_size, self.scale, self.head))
 
-    @property
-    def picture_size(self) -> OverlaySize:
-        """The size of the picture, should there be one."""
-        return self.overlay_size or OverlaySize.SCREEN
+    def picture(self, profile: Profile) -> Picture:
+        """The picture, should there be one: as asked for, or the usual one of that kind of pipeline.
 
-    def media_type(self, accept: str | None) -> str:
-        """JSON, or PNG when Accept or the overlay ask for it.
+        Raises
+        ------
+        BadRequest
+            The pipeline has no such picture, or not with these options.
+        """
+        task = task_of(profile)
+        if self.overlay is not None and self.overlay.value not in task.pictures:
+            raise _not_allowed("overlay", list(task.pictures))
+        picture = Picture(
+            overlay=self.overlay.value if self.overlay else None,
+            full_size=self.overlay_size is OverlaySize.FULL,
+            scale=(self.scale or Scale.FIXED).value,
+            head=self.head,
+        )
+        _check_options(self, picture, profile)
+        task.check(profile, picture)
+        return picture
+
+    def media_type(self, accept: str | None, profile: Profile) -> str:
+        """JSON; or PNG, or a NIfTI mask where the pipeline has one, when Accept or the query ask for it.
 
         Raises
         ------
         NotAcceptable
-            Accept allows neither, or not the picture that the query asks for.
+            Accept allows none of them, or not the picture that the query asks for.
         """
         if not self.wants_picture:
-            return negotiate(accept, (JSON, PNG))
+            masks = (NIFTI,) if task_of(profile).nifti else ()
+            return negotiate(accept, (JSON, PNG, *masks))
         try:
             return negotiate(accept, (PNG,))
         except NotAcceptable as error:
@@ -74,12 +126,22 @@ class PredictQuery(BaseModel):
         Raises
         ------
         BadRequest
-            The pipeline has no such profile.
+            The pipeline has no such profile, or reads no series.
         """
+        if self.series is not None and spec.volumes is None:
+            raise BadRequest(f"{spec.name} reads single images; series chooses one of several", parameter="series")
         try:
             return spec.profile(self.profile)
         except KeyError:
             raise _not_allowed("profile", [profile.name for profile in spec.profiles]) from None
+
+
+def _check_options(query: PredictQuery, picture: Picture, profile: Profile) -> None:
+    """Refuse an option of a picture that this one does not have: it was meant to matter."""
+    shown = picture.overlay or next(iter(task_of(profile).pictures))
+    for option, kind in (("scale", OverlayKind.HEATMAP), ("head", OverlayKind.GRADCAM)):
+        if getattr(query, option) is not None and shown != kind:
+            raise BadRequest(f"{option} is an option of overlay={kind}, not of {shown}", parameter=option)
 
 
 def known_keys(request: Request) -> None:

@@ -8,9 +8,9 @@ file without a limit.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from io import SEEK_CUR, SEEK_END, BytesIO
 from typing import Any
 
 from pydicom.datadict import tag_for_keyword
@@ -27,7 +27,8 @@ from pydicom.uid import (
 )
 from pydicom.values import converters
 
-from radserve_preproc.errors import CorruptDicom, TooLarge, UnsupportedTransferSyntax
+from radserve_preproc.errors import CorruptDicom, RadserveError, TooLarge, UnsupportedTransferSyntax
+from radserve_preproc.packed_file import Content, beginning, whole
 from radserve_preproc.quiet import silence_libraries
 
 PIXEL_DATA = 0x7FE00010
@@ -45,12 +46,19 @@ ELEMENTS = tuple(
     SegmentedRedPaletteColorLookupTableData SegmentedGreenPaletteColorLookupTableData
     SegmentedBluePaletteColorLookupTableData
     WindowCenter WindowWidth VOILUTFunction VOILUTSequence RescaleSlope RescaleIntercept ModalityLUTSequence
+    RescaleType PixelPaddingValue PixelPaddingRangeLimit
+    ImageType InstanceNumber AcquisitionNumber TemporalPositionIdentifier
+    ImagePositionPatient ImageOrientationPatient SliceThickness SpacingBetweenSlices
+    SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
     PixelData FloatPixelData DoubleFloatPixelData
     """.split()
 )
 _TAGS = [tag for tag in map(tag_for_keyword, ELEMENTS) if tag is not None]
 
+_UNDEFINED = 0xFFFFFFFF
+_StopWhen = Callable[[BaseTag, str | None, int], bool]
 _SLICE = 16 * 1024  # inflates to 16 MB at most
+_HEAD = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,18 @@ class DicomFile:
     guessed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PixelPlace:
+    """Where the value of Pixel Data (7FE0,0010) lies in ``content``, which is the file, inflated where it was deflated.
+
+    ``length`` is that of the element; None where it is undefined, as of compressed pixel data.
+    """
+
+    content: Content = field(repr=False)
+    start: int
+    length: int | None
+
+
 def read_dicom(content: bytes, *, max_inflated_bytes: int) -> DicomFile:
     """Read a DICOM file (PS3.10), or a data set without preamble or file meta information.
 
@@ -79,6 +99,76 @@ def read_dicom(content: bytes, *, max_inflated_bytes: int) -> DicomFile:
     TooLarge
         When a deflated data set inflates beyond ``max_inflated_bytes``.
     """
+    opened = _open(content, max_inflated_bytes)
+    ds = _data_set(opened.stream, opened.syntax)
+    if not opened.written and _is_encapsulated(ds):
+        raise _syntax_missing()
+    return opened.file(ds)
+
+
+def read_dicom_header(content: Content, *, max_inflated_bytes: int) -> tuple[DicomFile, PixelPlace | None]:
+    """Read a DICOM file as ``read_dicom`` does, but leave Pixel Data where it is: nothing of it is copied.
+
+    That goes for a file in an archive too, when Pixel Data begins within its first 64 KiB.
+
+    Returns
+    -------
+    The elements of interest without Pixel Data, and where that lies; None when the file has none.
+
+    Raises
+    ------
+    CorruptDicom, UnsupportedTransferSyntax, TooLarge
+        As ``read_dicom``.
+    """
+    if not isinstance(content, bytes):
+        return _header_in_archive(content, max_inflated_bytes)
+    opened = _open(content, max_inflated_bytes)
+    found: list[tuple[int, int]] = []
+
+    def stop(tag: BaseTag, _vr: str | None, length: int) -> bool:
+        if tag >= PIXEL_DATA:
+            found.append((opened.stream.tell(), length if tag == PIXEL_DATA else -1))
+        return bool(found)
+
+    ds = _data_set(opened.stream, opened.syntax, stop)
+    if not found or found[0][1] < 0:
+        return opened.file(ds), None
+    start, length = found[0]
+    is_undefined = length == _UNDEFINED
+    if is_undefined and not opened.written:
+        raise _syntax_missing()
+    place = PixelPlace(opened.content, start, None if is_undefined else length)
+    return opened.file(ds), place
+
+
+def _header_in_archive(content: Content, max_inflated_bytes: int) -> tuple[DicomFile, PixelPlace | None]:
+    """From the beginning of the file; where that does not do, whatever the reason, from a copy of it."""
+    head = beginning(content, _HEAD)
+    try:
+        file, place = read_dicom_header(head, max_inflated_bytes=max_inflated_bytes)
+    except RadserveError:  # an element that the end of the beginning cut off, or all of it deflated
+        place = None
+    if place is not None and place.content is head:
+        return file, replace(place, content=content)
+    return read_dicom_header(bytes(whole(content)), max_inflated_bytes=max_inflated_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A file whose meta information is read: ``stream`` stands at its data set; ``written`` is its own syntax."""
+
+    content: bytes
+    stream: BytesIO
+    file_meta: Dataset
+    syntax: UID
+    written: bool
+
+    def file(self, ds: Dataset) -> DicomFile:
+        sop_class = value_of(ds, "SOPClassUID") or value_of(self.file_meta, "MediaStorageSOPClassUID") or ""
+        return DicomFile(ds, self.syntax, UID(str(sop_class)), guessed=not self.written)
+
+
+def _open(content: bytes, max_inflated_bytes: int) -> _Opened:
     silence_libraries()
     stream = BytesIO(content)
     stream.seek(132 if content[128:132] == b"DICM" else 0)
@@ -88,15 +178,16 @@ def read_dicom(content: bytes, *, max_inflated_bytes: int) -> DicomFile:
     written = value_of(file_meta, "TransferSyntaxUID")
     syntax = UID(str(written)) if written else _guessed_syntax(stream)
     if syntax == DeflatedExplicitVRLittleEndian:
-        stream = BytesIO(_inflate(stream.read(), max_inflated_bytes))
-    ds = _data_set(stream, syntax)
-    if not written and _is_encapsulated(ds):
-        raise UnsupportedTransferSyntax(
-            "(0002,0010) Transfer Syntax UID is missing and the pixel data are compressed: nothing says how. "
-            "Send the file with its file meta information"
-        )
-    sop_class = value_of(ds, "SOPClassUID") or value_of(file_meta, "MediaStorageSOPClassUID") or ""
-    return DicomFile(ds, syntax, UID(str(sop_class)), guessed=not written)
+        content = _inflate(stream.read(), max_inflated_bytes)
+        stream = BytesIO(content)
+    return _Opened(content, stream, file_meta, syntax, bool(written))
+
+
+def _syntax_missing() -> UnsupportedTransferSyntax:
+    return UnsupportedTransferSyntax(
+        "(0002,0010) Transfer Syntax UID is missing and the pixel data are compressed: nothing says how. "
+        "Send the file with its file meta information"
+    )
 
 
 def value_of(ds: Dataset, keyword: str) -> Any:
@@ -130,8 +221,17 @@ def _has_explicit_vr(stream: BytesIO) -> bool:
 
 
 def _peek(stream: BytesIO, length: int) -> bytes:
+    found = stream.read(length)
+    stream.seek(-len(found), SEEK_CUR)
+    return found
+
+
+def _length(stream: BytesIO) -> int:
+    """Length of the stream; ``getbuffer()`` would copy the file it was made of."""
     position = stream.tell()
-    return stream.getbuffer()[position : position + length].tobytes()
+    length = stream.seek(0, SEEK_END)
+    stream.seek(position)
+    return length
 
 
 def _inflate(deflated: bytes, limit: int) -> bytes:
@@ -156,29 +256,32 @@ def _inflated_length(deflated: bytes, limit: int) -> int:
     return length
 
 
-def _data_set(stream: BytesIO, syntax: UID) -> Dataset:
-    """The elements of interest of a data set."""
+def _data_set(stream: BytesIO, syntax: UID, stop_when: _StopWhen | None = None) -> Dataset:
+    """The elements of interest of a data set, up to the one for which ``stop_when`` answers True."""
     # Some writers say explicit VR and write implicit: what is there counts.
     is_implicit = not _has_explicit_vr(stream)
     is_little_endian = syntax != ExplicitVRBigEndian
     try:
-        elements = {element.tag: element for element in _elements(stream, is_implicit, is_little_endian)}
+        found = _elements(stream, is_implicit, is_little_endian, stop_when)
+        elements = {element.tag: element for element in found}
         ds = Dataset(elements)
         ds.set_original_encoding(is_implicit, is_little_endian)
     except CorruptDicom:
         raise
     except Exception as error:
         raise _corrupt("the data set cannot be parsed", error) from None
-    if PIXEL_DATA not in elements and stream.tell() > len(stream.getbuffer()):
+    if PIXEL_DATA not in elements and stream.tell() > _length(stream):
         raise CorruptDicom("the file was cut off: an element is announced as longer than the file. Send the whole file")
     return ds
 
 
-def _elements(stream: BytesIO, is_implicit: bool, is_little_endian: bool) -> Iterator[RawDataElement | DataElement]:
+def _elements(
+    stream: BytesIO, is_implicit: bool, is_little_endian: bool, stop_when: _StopWhen | None
+) -> Iterator[RawDataElement | DataElement]:
     """Elements of interest up to the pixel data."""
     tags: list[BaseTag | int] = list(_TAGS)
     try:
-        for element in data_element_generator(stream, is_implicit, is_little_endian, specific_tags=tags):
+        for element in data_element_generator(stream, is_implicit, is_little_endian, stop_when, specific_tags=tags):
             _refuse_cut_off(element)
             yield element
             if element.tag >= PIXEL_DATA:
@@ -189,7 +292,7 @@ def _elements(stream: BytesIO, is_implicit: bool, is_little_endian: bool) -> Ite
 
 def _refuse_cut_off(element: RawDataElement | DataElement) -> None:
     """Raise EOFError when the file ends within a value of the header, which pydicom gives as far as it goes."""
-    if element.tag >= PIXEL_DATA or not isinstance(element, RawDataElement) or element.length == 0xFFFFFFFF:
+    if element.tag >= PIXEL_DATA or not isinstance(element, RawDataElement) or element.length == _UNDEFINED:
         return
     if len(element.value or b"") < element.length:
         raise EOFError
@@ -198,7 +301,7 @@ def _refuse_cut_off(element: RawDataElement | DataElement) -> None:
 def _is_encapsulated(ds: Dataset) -> bool:
     """Whether the pixel data have undefined length, as compressed ones must (PS3.5 A.4)."""
     element = ds.get_item(PIXEL_DATA)
-    return element is not None and getattr(element, "length", 0) == 0xFFFFFFFF
+    return element is not None and getattr(element, "length", 0) == _UNDEFINED
 
 
 def _corrupt(what: str, error: Exception) -> CorruptDicom:

@@ -1,35 +1,32 @@
 """The state of the service in; ready or not, and which part is not, out.
 
-Ready means: a film went through the whole chain of every loaded profile once (``warm_up``), the models of each
-pipeline's default profile answer now, and the service is not about to stop.
+Ready means: a study went through the whole chain of every loaded profile once (``warm_up``), the models of the default
+profile of every pipeline that this site serves answer now, and the service is not about to stop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image
-
 from radserve_contract.priority import Priority
-from radserve_contract.spec import PipelineSpec, Profile
+from radserve_contract.spec import FilmProfile, PipelineSpec, Profile
 from radserve_preproc.analyse import Order, analyse
 from radserve_preproc.deadline import Deadline
 from radserve_preproc.detect import Detect
 from radserve_preproc.entry import request_id
-from radserve_preproc.errors import RadserveError
+from radserve_preproc.errors import ModelNotReady, RadserveError
+from radserve_preproc.example_study import example_study
 from radserve_preproc.service import Service
 from radserve_preproc.stopwatch import Stopwatch
-from radserve_preproc.study import RawStudy
 
 log = logging.getLogger(__name__)
 
 WARM_UP_S = 300.0
-"""For one film: the first call on a cold GPU loads kernels and searches convolution algorithms."""
+"""For one study: the first call on a cold GPU loads kernels and searches convolution algorithms."""
 PAUSE_S = 1.0
+NO_PIPELINE = "no pipeline's default profile is in the served repository; publish one with radserve-export"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ class Readiness:
         self.draining = False
 
     async def warm_up(self) -> None:
-        """Try until every loaded profile has analysed a film; returns then."""
+        """Try until every loaded profile has analysed a study; returns then."""
         while self._cold:
             try:
                 await self._analyse_everywhere()
@@ -74,43 +71,50 @@ class Readiness:
             Check("not shutting down", "the service is shutting down" if self.draining else ""),
             Check("warm-up", self._cold),
         ]
-        for spec in self._service.pipelines:
-            checks += await self._model_checks(spec)
+        checks += await self._pipeline_checks()
         self._service.metrics.ready.set(all(check.passed for check in checks))
         return checks
 
-    async def _model_checks(self, spec: PipelineSpec) -> list[Check]:
+    async def _pipeline_checks(self) -> list[Check]:
         try:
-            loaded = await self._service.catalogue.look(spec.profile())
+            needed = await self._needed()
+            looks = [await self._service.catalogue.look(spec.profile()) for spec in needed]
         except RadserveError as error:
             return [Check("triton", error.message)]
-        return [Check("triton"), *(Check(f"model {name}", state.fault) for name, state in loaded.models.items())]
+        states = {name: state for loaded in looks for name, state in loaded.models.items()}
+        none = "" if needed else NO_PIPELINE
+        return [
+            Check("triton"),
+            Check("pipelines", none),
+            *(Check(f"model {name}", state.fault) for name, state in states.items()),
+        ]
+
+    async def _needed(self) -> list[PipelineSpec]:
+        """The pipelines that must answer: those the settings name, else those whose default profile Triton has."""
+        look = self._service.catalogue.look
+        named = bool(self._service.settings.pipelines)
+        return [spec for spec in self._service.pipelines if named or (await look(spec.profile())).present]
 
     async def _analyse_everywhere(self) -> None:
-        for spec in self._service.pipelines:
+        needed = await self._needed()
+        if not needed:
+            raise ModelNotReady(NO_PIPELINE)
+        for spec in needed:
             await self._service.catalogue.require(spec.profile())
             for profile in spec.profiles:
                 if (await self._service.catalogue.look(profile)).present:
                     await self._analyse(spec, profile)
 
     async def _analyse(self, spec: PipelineSpec, profile: Profile) -> None:
-        """One film by each way through the models."""
-        for detect in (Detect.ALWAYS, Detect.NEVER):
+        """One study by each way through the models."""
+        ways = (Detect.ALWAYS, Detect.NEVER) if isinstance(profile, FilmProfile) else (Detect.AUTO,)
+        for detect in ways:
             deadline = Deadline.after(WARM_UP_S)
             order = Order(spec, profile, Priority.ROUTINE, detect, deadline, request_id(None))
-            await analyse(_film(), order, self._service, Stopwatch())
+            await analyse(example_study(spec), order, self._service, Stopwatch())
 
     def _tell(self, why: str) -> None:
         """Log a reason once, not every second."""
         if why != self._cold:
             log.warning("not warm yet", extra={"why": why})
         self._cold = why
-
-
-def _film() -> RawStudy:
-    """A synthetic picture with some structure, as PNG; no patient anywhere."""
-    y, x = np.mgrid[0:512, 0:400]
-    grey = 128 + 60 * np.sin(x / 23) * np.cos(y / 31) + 60 * np.sin((x + y) / 97)
-    file = io.BytesIO()
-    Image.fromarray(grey.astype(np.uint8)).save(file, "PNG")
-    return RawStudy(file.getvalue())

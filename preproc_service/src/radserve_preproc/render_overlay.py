@@ -1,58 +1,39 @@
-"""A decoded image and its findings in, a PNG out: the film with boxes, the decision, and what it is not."""
+"""A film and its findings in, a PNG out: the film with boxes and the decision above it."""
 
 from __future__ import annotations
 
-from io import BytesIO
-
 from PIL import Image, ImageDraw
 
-from radserve_contract.findings import Decision, Detections, Findings
+from radserve_contract.findings import Decision, Detections
+from radserve_preproc.frame import Words, framed
 from radserve_preproc.image import Grey
 from radserve_preproc.overlay_boxes import Place, draw_boxes
-from radserve_preproc.overlay_style import (
-    BLACK,
-    NARROWEST_PX,
-    NEGATIVE,
-    POSITIVE,
-    SCREEN_PX,
-    UNTRAINED,
-    Style,
-    TextBlock,
-)
-from radserve_preproc.study import DecodedImage
-
-UNTRAINED_TEXT = "UNTRAINED WEIGHTS - NOT A RESULT"
-RESEARCH_TEXT = "Research use only - not for diagnosis"
-
-# Measured on noisy films: level 3 takes twice as long and saves 5 % of the bytes.
-_COMPRESSION_LEVEL = 2
+from radserve_preproc.overlay_style import NEGATIVE, POSITIVE, SCREEN_PX, Style
+from radserve_preproc.tasks.task import Analysis, Picture
 
 
-def render_overlay(image: DecodedImage, findings: Findings, *, full_size: bool) -> bytes:
-    """Draw the boxes of ``findings`` on ``image``, and words above and below it, where they cover nothing of the film.
+def draw_boxes_on_film(analysis: Analysis, picture: Picture) -> bytes:
+    """Draw the boxes of a film's findings on it, pixel by pixel or with its longer side 1280 pixels, as PNG.
 
-    Parameters
-    ----------
-    full_size
-        True for the film pixel by pixel; False for one whose longer side is 1280 pixels, to look at.
-
-    Returns
-    -------
-    An RGB PNG without any metadata.
+    Raises
+    ------
+    ValueError
+        The findings have no decision or detections: they are no film's.
     """
-    film, scale = _film(image.pixels, full_size=full_size)
-    style = Style.of(*film.size)
-    width = max(film.width, NARROWEST_PX)
-    header = [block.wrapped(width, style) for block in _header(findings, style)]
-    footer = [block.wrapped(width, style) for block in _footer(findings, style)]
-    corner = ((width - film.width) // 2, sum(block.height(style) for block in header))
-    canvas = Image.new("RGB", (width, corner[1] + film.height + sum(block.height(style) for block in footer)))
-    canvas.paste(film, corner)
-    draw = ImageDraw.Draw(canvas, "RGBA")
-    draw_boxes(draw, findings.detections.boxes, Place(*corner, *film.size, scale), style)
-    _stack(draw, header, 0, style)
-    _stack(draw, footer, corner[1] + film.height, style)
-    return _png(canvas)
+    findings = analysis.findings
+    if findings.decision is None or findings.detections is None:
+        raise ValueError(f"the findings of {findings.pipeline} have no decision and boxes to draw")
+    boxes = findings.detections.boxes
+    film, scale = _film(analysis.image.pixels, full_size=picture.full_size)
+
+    def paint(draw: ImageDraw.ImageDraw, corner: tuple[int, int], style: Style) -> None:
+        draw_boxes(draw, boxes, Place(*corner, *film.size, scale), style)
+
+    about = f"{findings.pipeline}, profile {findings.profile}   {_detection_words(findings.detections)}"
+    colour = POSITIVE if findings.decision.positive else NEGATIVE
+    return framed(
+        film, [Words(decision_words(findings.decision), colour, headline=True), Words(about)], findings, paint
+    )
 
 
 def _film(pixels: Grey, *, full_size: bool) -> tuple[Image.Image, float]:
@@ -65,26 +46,8 @@ def _film(pixels: Grey, *, full_size: bool) -> tuple[Image.Image, float]:
     return film.resize(size, Image.Resampling.BICUBIC).convert("RGB"), scale
 
 
-def _header(findings: Findings, style: Style) -> list[TextBlock]:
-    """What stands at the top: decision, profile and boxes, and the banner for untrained weights."""
-    decision = findings.decision
-    about = f"{findings.pipeline}, profile {findings.profile}   {_detection_words(findings.detections)}"
-    blocks = [
-        TextBlock(_decision_words(decision), style.headline, POSITIVE if decision.positive else NEGATIVE),
-        TextBlock(about, style.font, BLACK),
-    ]
-    return blocks if findings.trained else [*blocks, TextBlock(UNTRAINED_TEXT, style.headline, UNTRAINED)]
-
-
-def _footer(findings: Findings, style: Style) -> list[TextBlock]:
-    """What stands at the bottom; the banner again, for a picture that was cropped."""
-    codes = dict.fromkeys(warning.code for warning in findings.warnings)
-    words = RESEARCH_TEXT + (f"   Warnings: {', '.join(codes)}" if codes else "")
-    blocks = [TextBlock(words, style.font, BLACK)]
-    return blocks if findings.trained else [TextBlock(UNTRAINED_TEXT, style.font, UNTRAINED), *blocks]
-
-
-def _decision_words(decision: Decision) -> str:
+def decision_words(decision: Decision) -> str:
+    """The headline: label, score and how it stands to the threshold."""
     relation = decision.comparison if decision.positive else f"is not {decision.comparison}"
     return f"{decision.label.upper()}   score {decision.probability:.3f} {relation} {decision.threshold:g}"
 
@@ -94,16 +57,3 @@ def _detection_words(detections: Detections) -> str:
         return f"Detector not run: {detections.reason}"
     count = len(detections.boxes)
     return f"{count or 'no'} {'box' if count == 1 else 'boxes'} over confidence {detections.confidence_threshold:g}"
-
-
-def _stack(draw: ImageDraw.ImageDraw, blocks: list[TextBlock], top: int, style: Style) -> None:
-    """Draw wrapped blocks below each other."""
-    for block in blocks:
-        block.draw(draw, top, style)
-        top += block.height(style)
-
-
-def _png(canvas: Image.Image) -> bytes:
-    stream = BytesIO()
-    canvas.save(stream, "PNG", compress_level=_COMPRESSION_LEVEL)
-    return stream.getvalue()

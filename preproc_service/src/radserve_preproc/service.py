@@ -51,7 +51,10 @@ def build_service(settings: Settings, pipelines: tuple[PipelineSpec, ...], trito
         settings=settings,
         pipelines=pipelines,
         limits=DecodeLimits(
-            max_pixels=settings.image_limit_pixels, threads_per_image=settings.cpu_threads or usable_cores()
+            max_pixels=settings.image_limit_pixels,
+            max_voxels=settings.volume_limit_voxels,
+            max_unpacked_bytes=settings.unpacked_limit_bytes,
+            threads_per_image=settings.cpu_threads or usable_cores(),
         ),
         triton=triton,
         catalogue=catalogue,
@@ -72,4 +75,5 @@ def build_service(settings: Settings, pipelines: tuple[PipelineSpec, ...], trito
 
 def _kept_for_stat_bytes(settings: Settings) -> int:
     """Room for one largest file, as far as any other file of that size still gets in."""
-    return min(settings.upload_limit_bytes, settings.uploads_held_bytes - settings.upload_limit_bytes)
+    largest_bytes = max(settings.upload_limit_bytes, settings.series_limit_bytes)
+    return min(largest_bytes, settings.uploads_held_bytes - largest_bytes)

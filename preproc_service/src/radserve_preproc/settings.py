@@ -58,6 +58,11 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 in a container")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    pipelines: str = Field(
+        "",
+        pattern=r"^([a-z0-9_]+(,[a-z0-9_]+)*)?$",
+        description="pipelines to serve, separated by commas; empty: those whose default profile Triton has",
+    )
     triton_address: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC endpoint")
     triton_balancing: Balancing = Field(
         Balancing.PICK_FIRST,
@@ -77,9 +82,19 @@ class Settings(BaseSettings):
         0, ge=0, description="threads that decode, resize and draw; 0 takes the cores this process may use"
     )
     cpu_queue: Count = Field(256, description="jobs that may wait for such a thread; the next gets 429")
-    upload_limit_bytes: Bytes = Field(64 * MEBIBYTE, description="largest file; a larger one gets 413")
+    upload_limit_bytes: Bytes = Field(64 * MEBIBYTE, description="largest radiograph; a larger one gets 413")
+    series_limit_bytes: Bytes = Field(
+        640 * MEBIBYTE,
+        description="largest upload of a CT pipeline, all files or the zip together; a larger one gets 413",
+    )
+    unpacked_limit_bytes: Bytes = Field(
+        2048 * MEBIBYTE, description="what a zip, or a gzipped NIfTI, may unpack to; more gets 413"
+    )
+    volume_limit_voxels: Count = Field(
+        600_000_000, description="largest slices x Rows x Columns of a CT; a larger one gets 422 before it is decoded"
+    )
     uploads_held_bytes: Bytes = Field(
-        512 * MEBIBYTE, description="uploads in memory at once, over all requests; beyond it 429"
+        2048 * MEBIBYTE, description="uploads in memory at once, over all requests; beyond it 429"
     )
     image_limit_pixels: Count = Field(
         100_000_000, description="largest Rows x Columns; a larger image gets 422 before it is decoded"
@@ -103,11 +118,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _one_upload_fits(self) -> Settings:
-        if self.uploads_held_bytes < self.upload_limit_bytes:
-            raise ValueError(
-                f"RADSERVE_UPLOADS_HELD_BYTES ({self.uploads_held_bytes}) is below RADSERVE_UPLOAD_LIMIT_BYTES"
-                f" ({self.upload_limit_bytes}): the largest allowed file would never get in"
-            )
+        for name in ("upload_limit_bytes", "series_limit_bytes"):
+            limit_bytes = getattr(self, name)
+            if self.uploads_held_bytes < limit_bytes:
+                raise ValueError(
+                    f"RADSERVE_UPLOADS_HELD_BYTES ({self.uploads_held_bytes}) is below {variable(name)}"
+                    f" ({limit_bytes}): the largest allowed upload would never get in"
+                )
         return self
 
     @classmethod

@@ -7,6 +7,8 @@ from enum import Enum
 
 from pydicom.values import converters
 
+from radserve_contract.spec import Accepts
+
 _VALUE_REPRESENTATIONS = frozenset(vr.encode() for vr in converters)
 
 # Longest first group of a headless data set that is believed: (0008,0005) and its neighbours are short texts.
@@ -20,10 +22,10 @@ _FOREIGN = (
     (0, b"%PDF", "a PDF document"),
     (0, b"PK\x03\x04", "a zip archive (or an Office document)"),
     (0, b"\x1f\x8b", "a gzip file"),
+    (344, b"n+1\x00", "a NIfTI file"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
     (0, b"Rar!", "a RAR archive"),
     (257, b"ustar", "a tar archive"),
-    (344, b"n+1\x00", "a NIfTI file"),
     (0, b"GIF8", "a GIF picture"),
     (8, b"WEBP", "a WebP picture"),
     (4, b"ftyphei", "an HEIC picture"),
@@ -51,11 +53,23 @@ class FileKind(Enum):
     JPEG = "JPEG"
     TIFF = "TIFF"
     BMP = "BMP"
+    ZIP = "a zip archive (or an Office document)"
+    NIFTI = "a NIfTI file"
+    GZIP = "a gzip file"
 
     @property
     def is_dicom(self) -> bool:
-        """Whether ``decode_dicom`` reads it."""
+        """Whether it is a DICOM file or data set."""
         return self in (FileKind.DICOM, FileKind.DICOM_WITHOUT_PREAMBLE)
+
+    @property
+    def accepted_as(self) -> frozenset[Accepts]:
+        """What a pipeline has to accept, one of them at least, to read it."""
+        if self.is_dicom:
+            return frozenset({Accepts.DICOM_RADIOGRAPH, Accepts.CT_SLICE, Accepts.CT_SERIES})
+        if self is FileKind.ZIP:
+            return frozenset({Accepts.CT_SERIES})
+        return frozenset({Accepts.NIFTI if self in (FileKind.NIFTI, FileKind.GZIP) else Accepts.RASTER})
 
 
 def sniff(content: bytes) -> FileKind | None:
@@ -71,6 +85,12 @@ def sniff(content: bytes) -> FileKind | None:
         return FileKind.JPEG
     if content.startswith((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")):
         return FileKind.TIFF
+    if content.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return FileKind.ZIP
+    if content.startswith(b"\x1f\x8b"):
+        return FileKind.GZIP
+    if content[344:348] == b"n+1\x00" or content[4:8] in (b"n+2\x00", b"ni2\x00"):
+        return FileKind.NIFTI
     if content.startswith(b"BM") and content[14:18] in _BITMAP_HEADER_LENGTHS:
         return FileKind.BMP
     return FileKind.DICOM_WITHOUT_PREAMBLE if _begins_with_an_element(content) else None

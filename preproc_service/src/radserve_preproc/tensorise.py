@@ -14,6 +14,8 @@ from radserve_preproc.image import Grey
 from radserve_preproc.study import DecodedImage
 
 PAD = 114
+STRIDE = 32
+"""The detector's largest stride: shifted by multiples of it, a film falls on the same cells of every grid."""
 
 
 def tensorise(image: DecodedImage, inputs: tuple[InputSpec, ...]) -> dict[str, npt.NDArray[np.uint8]]:
@@ -69,7 +71,10 @@ class Letterbox:
 
 
 def letterbox_geometry(rows: int, columns: int, size: int) -> Letterbox:
-    """Where an image of ``rows`` x ``columns`` lies in a square of ``size`` pixels, rounded as ultralytics does."""
+    """Where an image of ``rows`` x ``columns`` lies in a square of ``size`` pixels, rounded as ultralytics does.
+
+    Along each axis it begins whole strides after where it begins in the trained application's rectangle.
+    """
     scale = min(size / rows, size / columns)
     scaled_rows, scaled_columns = max(round(rows * scale), 1), max(round(columns * scale), 1)
     return Letterbox(
@@ -78,14 +83,20 @@ def letterbox_geometry(rows: int, columns: int, size: int) -> Letterbox:
         rows=scaled_rows,
         columns=scaled_columns,
         scale=scale,
-        # 0.1: of an odd remainder the smaller half goes to the top and left.
-        pad_x=round((size - scaled_columns) / 2 - 0.1),
-        pad_y=round((size - scaled_rows) / 2 - 0.1),
+        pad_x=_pad_before(size - scaled_columns),
+        pad_y=_pad_before(size - scaled_rows),
     )
 
 
+def _pad_before(free: int) -> int:
+    """How many of ``free`` pixels go above or left: half of the rectangle's padding, then half of the whole strides."""
+    strides, rectangle = divmod(free, STRIDE)
+    # 0.1: of an odd remainder the smaller half goes to the top and left.
+    return round(rectangle / 2 - 0.1) + strides // 2 * STRIDE
+
+
 def letterbox(pixels: Grey, size: int) -> Grey:
-    """Scale to fit with the aspect kept and centre on grey 114, as ultralytics' ``LetterBox(auto=False)`` does."""
+    """Scale to fit with the aspect kept and pad with grey 114: ultralytics' ``LetterBox(auto=True)`` in a square."""
     rows, columns = pixels.shape
     place = letterbox_geometry(rows, columns, size)
     boxed = np.full((size, size), PAD, dtype=np.uint8)

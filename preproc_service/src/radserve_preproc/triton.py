@@ -21,7 +21,7 @@ Tensor = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class InferResult:
-    """What a model answered. ``outputs`` have a batch axis of 1."""
+    """What a model answered: ``outputs`` by name, each ``(items, *dims)``."""
 
     outputs: Mapping[str, Tensor] = field(repr=False)
     model_version: str
@@ -78,22 +78,22 @@ class Triton(Protocol):
         """Give the connection back."""
 
 
-def check_outputs(model: str, outputs: Mapping[str, Tensor], specs: Sequence[TensorSpec]) -> None:
-    """Refuse what no network of that spec can answer.
+def check_outputs(model: str, outputs: Mapping[str, Tensor], specs: Sequence[TensorSpec], *, items: int = 1) -> None:
+    """Refuse what no network of that spec can answer to a request of so many items.
 
     Raises
     ------
     BadModelOutput
-        An output is missing, has another shape than ``(1, *dims)`` or another dtype, or holds NaN or infinity.
+        An output is missing, has another shape than ``(items, *dims)`` or another dtype, or holds NaN or infinity.
     """
     for spec in specs:
         if spec.name not in outputs:
             raise BadModelOutput(f"{model} answered without its output {spec.name}", model=model, output=spec.name)
-        _check_output(model, outputs[spec.name], spec)
+        _check_output(model, outputs[spec.name], spec, items)
 
 
-def _check_output(model: str, output: Tensor, spec: TensorSpec) -> None:
-    wanted = (1, *spec.dims)
+def _check_output(model: str, output: Tensor, spec: TensorSpec, items: int) -> None:
+    wanted = (items, *spec.dims)
     if output.shape != wanted or output.dtype != spec.dtype.numpy:
         raise BadModelOutput(
             f"output {spec.name} of {model} is {output.dtype} {output.shape}; wanted {spec.dtype.numpy} {wanted}. The"

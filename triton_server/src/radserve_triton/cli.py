@@ -32,6 +32,7 @@ def _option(name: str) -> OptionInfo:
 
 app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
 INTERRUPTED = 130
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 @app.callback()
@@ -52,7 +53,9 @@ def serve(
     log: Annotated[Log | None, _option("log")] = None,
 ) -> None:
     """Serve a repository until SIGTERM or Ctrl-C. Every option is a RADSERVE_SERVER_* variable too."""
-    signal.signal(signal.SIGTERM, _stop_on_request)
+    for number in STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, _stop_on_request)
     try:
         settings = load_settings(
             repository=repository,
@@ -99,11 +102,12 @@ def _versions(runtime: TritonRuntime) -> list[str]:
     return [f"{name} {found[name]}" for name in wanted if name in found]
 
 
-def _stop_on_request(_number: int, _frame: FrameType | None) -> NoReturn:
-    """SIGTERM: leave through the ``with``, which stops the server; a second one changes nothing."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def _stop_on_request(received: int, _frame: FrameType | None) -> NoReturn:
+    """SIGTERM or Ctrl-C: leave through the ``with``, which stops the server; a second one changes nothing."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     _say("stopping")
-    raise SystemExit(0)
+    raise KeyboardInterrupt if received == signal.SIGINT else SystemExit(0)
 
 
 def _say(text: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import IO
 
@@ -32,7 +34,7 @@ class ServerLog:
         self._stream = stream
         self._level = level
         self._show = show or _to_standard_error
-        self._kept: list[str] = []
+        self._kept: deque[str] = deque(maxlen=KEPT_LINES)
         self._thread = threading.Thread(target=self._pump, name="tritonserver-log", daemon=True)
         self._thread.start()
 
@@ -41,16 +43,19 @@ class ServerLog:
         self._thread.join()
 
     def reason(self) -> str:
-        """The first real error so far, in tritonserver's words."""
-        return first_error(self._kept)
+        """The first real error since the start, or since ``forget``, in tritonserver's words."""
+        return first_error(list(self._kept))
+
+    def forget(self) -> None:
+        """Keep nothing of what was said so far: of a server that got ready it explains no end."""
+        self._kept.clear()
 
     def _pump(self) -> None:
         problem = False
         with self._stream:
             for line in self._stream:
                 text = line.rstrip("\n")
-                if len(self._kept) < KEPT_LINES:
-                    self._kept.append(text)
+                self._kept.append(text)
                 problem = is_problem(text, after_problem=problem)
                 if problem or self._level is Log.ALL:
                     self._show(text)
@@ -99,4 +104,5 @@ def _describe(match: re.Match[str], problems: Iterable[str]) -> str:
 
 
 def _to_standard_error(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # whoever read it is gone; the server must go on, so its log must be read
+        print(line, file=sys.stderr, flush=True)

@@ -67,6 +67,10 @@ class GuardedProcess:
         how = signal.strsignal(status - 128) if status > 128 else f"status {status}"
         return f"{self._log.reason()} ({how})"
 
+    def forget_log(self) -> None:
+        """From now on ``reason`` counts what the log says from here."""
+        self._log.forget()
+
     def stop(self) -> None:
         """End it and all that belongs to it; what it is working on gets the exit timeout."""
         cast("IO[str]", self._guard.stdin).close()  # the guard's signal

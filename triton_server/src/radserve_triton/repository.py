@@ -38,7 +38,8 @@ def verify_manifest(repository: Path) -> None:
     Raises
     ------
     RepositoryInvalid
-        When the manifest is missing or unreadable, or a file is missing, added or changed; it names the first one.
+        When the manifest is missing or unreadable, or a file is missing, added, changed or unreadable; it names the
+        first one.
     """
     recorded = _read_manifest(repository / MANIFEST)
     present = {path.relative_to(repository).as_posix() for path in _files(repository)} - {MANIFEST}
@@ -51,10 +52,23 @@ def verify_manifest(repository: Path) -> None:
             raise RepositoryInvalid(_changed(repository, name, "was changed after it was published"))
 
 
+def require_variant(repository: Path, variant: str) -> None:
+    """RepositoryInvalid when no model has that engine variant: Triton would quietly take every ``config.pbtxt``."""
+    known = sorted({path.stem for path in repository.glob("*/configs/*.pbtxt")})
+    if variant not in known:
+        raise RepositoryInvalid(
+            f"no model of {repository} has configs/{variant}.pbtxt, so nothing of that variant would be served;"
+            f" there is {', '.join(known) or 'none'}"
+        )
+
+
 def sha256(path: Path) -> str:
-    """SHA-256 of a file as hexadecimal text."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file as hexadecimal text; RepositoryInvalid when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _read_manifest(path: Path) -> dict[str, str]:
@@ -66,8 +80,14 @@ def _read_manifest(path: Path) -> dict[str, str]:
         )
     try:
         return {entry["path"]: entry["sha256"] for entry in json.loads(path.read_text("utf-8"))["files"]}
+    except OSError as error:
+        raise _unreadable(path, error) from error
     except (ValueError, KeyError, TypeError) as error:
         raise RepositoryInvalid(f"{path} is not a manifest as radserve-export writes it: {error!r}") from error
+
+
+def _unreadable(path: Path, error: OSError) -> RepositoryInvalid:
+    return RepositoryInvalid(f"{path} cannot be read: {error.strerror}; see to its owner and mode, and to the disk")
 
 
 def _changed(repository: Path, name: str, what: str) -> str:
@@ -75,4 +95,5 @@ def _changed(repository: Path, name: str, what: str) -> str:
 
 
 def _files(repository: Path) -> list[Path]:
-    return [path for path in repository.rglob("*") if path.is_file()]
+    """All that Triton could read; a link counts as a file even to a folder, which nobody looked into."""
+    return [path for path in repository.rglob("*") if path.is_symlink() or path.is_file()]

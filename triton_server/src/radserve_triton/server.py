@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import tempfile
 import time
 import uuid
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from radserve_triton.guard import remove_traces
 from radserve_triton.known_answer import prove_known_answer
 from radserve_triton.ports import settle_ports
 from radserve_triton.process import GuardedProcess, scratch_folder
-from radserve_triton.repository import verify_manifest
+from radserve_triton.repository import require_variant, verify_manifest
 from radserve_triton.resources import SELF_TEST
 from radserve_triton.runtime import TritonRuntime, assemble_backends, find_runtime
 from radserve_triton.settings import Log, ServerSettings
@@ -75,11 +76,14 @@ class TritonServer:
         """
         if self._settings.verify:
             verify_manifest(self._settings.repository)
+        if self._settings.variant:
+            require_variant(self._settings.repository, self._settings.variant)
         runtime = find_runtime(self._settings.runtime)
         try:
             self._launch(runtime)
             self._wait_ready()
             prove_known_answer(self.grpc_address)
+            self.process.forget_log()
         except BaseException:  # an interrupt too leaves nothing behind
             self.stop()
             raise
@@ -100,15 +104,21 @@ class TritonServer:
         self.stop()
 
     def _address(self, role: str) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._settings.host, self._settings.host)  # noqa: S104
-        return f"{host}:{self._ports[role]}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)  # noqa: S104
+        return f"[{host}]:{self._ports[role]}" if ":" in host else f"{host}:{self._ports[role]}"
+
+    def _listening(self, role: str) -> str:
+        """The host as tritonserver takes it: gRPC and its HTTP library each mark IPv6 in a way of their own."""
+        host = self._settings.host
+        if ":" not in host:
+            return host
+        return f"[{host}]" if role == "grpc" else f"ipv6:{host}"
 
     def _launch(self, runtime: TritonRuntime) -> None:
         with ExitStack() as undo:
-            scratch = scratch_folder(self._id)
-            undo.callback(remove_traces, self._id, scratch)
+            scratch, backends = self._assemble(runtime, undo)
             self._process = GuardedProcess(
-                self._command(runtime, assemble_backends(runtime, scratch)),
+                self._command(runtime, backends),
                 name=self._id,
                 scratch=scratch,
                 environment=runtime.environment(),
@@ -116,6 +126,17 @@ class TritonServer:
                 log=self._settings.log,
             )
             undo.pop_all()
+
+    def _assemble(self, runtime: TritonRuntime, undo: ExitStack) -> tuple[Path, Path]:
+        """The scratch folder and the backend folder in it; ``undo`` removes them."""
+        try:
+            scratch = scratch_folder(self._id)
+            undo.callback(remove_traces, self._id, scratch)
+            return scratch, assemble_backends(runtime, scratch)
+        except OSError as error:
+            raise StartFailed(
+                f"cannot write to {tempfile.gettempdir()}: {error}; make room there, or name another folder with TMPDIR"
+            ) from error
 
     def _command(self, runtime: TritonRuntime, backends: Path) -> list[str | Path]:
         settings = self._settings
@@ -125,7 +146,7 @@ class TritonServer:
             f"--id={self._id}",
             *(f"--model-repository={path.absolute()}" for path in repositories),
             f"--backend-directory={backends}",
-            *(f"--{role}-address={settings.host}" for role in self._ports),
+            *(f"--{role}-address={self._listening(role)}" for role in self._ports),
             *(f"--{role}-port={port}" for role, port in self._ports.items()),
             *([f"--model-config-name={settings.variant}"] if settings.variant else []),
             "--disable-auto-complete-config",

@@ -12,6 +12,7 @@ from radserve_contract.spec import (
     Comparison,
     Detection,
     DType,
+    FilmProfile,
     Fusion,
     FusionMember,
     InputSpec,
@@ -19,7 +20,6 @@ from radserve_contract.spec import (
     ModelSpec,
     PipelineSpec,
     Preparation,
-    Profile,
     PublishedFigure,
     TensorSpec,
     Threshold,
@@ -85,7 +85,7 @@ def _profile(
     windowing: Windowing,
     comparison: Comparison,
     summary: str,
-) -> Profile:
+) -> FilmProfile:
     """A profile whose models are called ``<prefix>_<network>`` and whose networks see ``size`` x ``size`` pixels."""
     image = TensorSpec("image", DType.UINT8, (1, size, size), ("C", "H", "W"))
     classifier_image = TensorSpec("classifier_image", image.dtype, image.dims, image.axes)
@@ -117,7 +117,7 @@ def _profile(
         max_batch_size=MAX_BATCH_SIZE,
         composes=(classification.name, DETECTOR.name),
     )
-    return Profile(
+    return FilmProfile(
         name=name,
         summary=summary,
         windowing=windowing,

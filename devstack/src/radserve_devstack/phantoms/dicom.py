@@ -36,7 +36,8 @@ def radiograph(
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds.SOPClassUID = DigitalXRayImageStorageForPresentation
     ds.SOPInstanceUID = uid(name, "instance")
-    _patient_and_study(ds, name, description)
+    patient_and_study(ds, name, description, modality="DX", model_name="spine phantom")
+    ds.PresentationIntentType = "FOR PRESENTATION"
     _projection(ds, pixel_spacing_mm, body_part_examined)
     _image(ds, pixels)
     return ds
@@ -50,7 +51,8 @@ def write_j2k_lossless(ds: Dataset, path: Path) -> None:
     half_written.replace(path)
 
 
-def _patient_and_study(ds: Dataset, name: str, description: str) -> None:
+def patient_and_study(ds: Dataset, name: str, description: str, *, modality: str, model_name: str) -> None:
+    """Patient, study, series and equipment of a synthetic image, into ``ds``; ``name`` fixes the UIDs."""
     ds.PatientName, ds.PatientID = "SYNTHETIC^PHANTOM", "SYNTHETIC"
     ds.PatientBirthDate, ds.PatientSex = "", "O"
     ds.StudyInstanceUID, ds.SeriesInstanceUID = uid(name, "study"), uid(name, "series")
@@ -59,8 +61,8 @@ def _patient_and_study(ds: Dataset, name: str, description: str) -> None:
     ds.StudyID, ds.AccessionNumber, ds.ReferringPhysicianName = "1", "", ""
     ds.SeriesNumber, ds.InstanceNumber = 1, 1
     ds.StudyDescription = ds.SeriesDescription = description
-    ds.Manufacturer, ds.ManufacturerModelName = "radserve", "spine phantom"
-    ds.Modality, ds.PresentationIntentType = "DX", "FOR PRESENTATION"
+    ds.Manufacturer, ds.ManufacturerModelName = "radserve", model_name
+    ds.Modality = modality
 
 
 def _projection(ds: Dataset, pixel_spacing_mm: float, body_part_examined: str) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from radserve_contract.pipelines.spine import SPEC
-from radserve_contract.spec import ModelSpec, Profile
+from radserve_contract.spec import FilmProfile, ModelSpec, Profile
 from radserve_export.classifier import classifier_from_checkpoint
 from radserve_export.detector import (
     build_detector,
@@ -45,11 +45,13 @@ def build(model: ModelSpec, profile: Profile, checkpoint: Path | None) -> Export
     CheckpointError
         When the file is missing, broken, unsafe, or holds something else.
     """
+    if not isinstance(profile, FilmProfile):
+        raise TypeError(f"{model.name}: a {type(profile).__name__} is not a profile of films")
     kind = _detector if model.name == profile.detection.model else _classifier
     return kind(model, profile, checkpoint)
 
 
-def _classifier(model: ModelSpec, profile: Profile, checkpoint: Path | None) -> Exportable:
+def _classifier(model: ModelSpec, profile: FilmProfile, checkpoint: Path | None) -> Exportable:
     return Exportable(
         untrained_classifier(model) if checkpoint is None else classifier_from_checkpoint(model, checkpoint),
         write={GraphFormat.ONNX: torch2onnx, GraphFormat.TORCHSCRIPT: torch2torchscript},
@@ -57,7 +59,7 @@ def _classifier(model: ModelSpec, profile: Profile, checkpoint: Path | None) -> 
     )
 
 
-def _detector(model: ModelSpec, profile: Profile, checkpoint: Path | None) -> Exportable:
+def _detector(model: ModelSpec, profile: FilmProfile, checkpoint: Path | None) -> Exportable:
     return Exportable(
         build_detector(model, profile.detection, checkpoint),
         write={GraphFormat.ONNX: detector_to_onnx, GraphFormat.TORCHSCRIPT: detector_to_torchscript},

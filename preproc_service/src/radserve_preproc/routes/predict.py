@@ -1,4 +1,4 @@
-"""``POST /v1/pipelines/{name}/predict``: a file in; findings as JSON, or the film with its boxes as PNG, out."""
+"""``POST /v1/pipelines/{name}/predict``: a study in; findings as JSON, as a picture or as a NIfTI mask, out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from radserve_contract.spec import PipelineSpec
-from radserve_preproc.analyse import Analysis, Order, analyse
+from radserve_preproc.analyse import Order, analyse
 from radserve_preproc.answer import AnswerDocument
 from radserve_preproc.cpu import Job
 from radserve_preproc.deadline import Deadline
@@ -17,17 +17,21 @@ from radserve_preproc.entry import Entry, entry_of
 from radserve_preproc.error_docs import responses
 from radserve_preproc.intake import read_study
 from radserve_preproc.patience import unless_gone, within
-from radserve_preproc.query import PNG, OverlaySize, PredictQuery, known_keys
+from radserve_preproc.query import NIFTI, PNG, PredictQuery, known_keys
 from radserve_preproc.render_json import render_json
-from radserve_preproc.render_overlay import render_overlay
 from radserve_preproc.routes import service_of
 from radserve_preproc.routes.pipelines import known_pipeline
 from radserve_preproc.service import Service
 from radserve_preproc.stopwatch import Stopwatch
 from radserve_preproc.study import RawStudy
+from radserve_preproc.tasks.registry import task_of
+from radserve_preproc.tasks.task import Analysis, Picture
 from radserve_preproc.uploads import Holding
 
 router = APIRouter()
+
+FILES_PER_SLICE = 4
+"""Several series may come together, of which one is chosen."""
 
 BODY = {
     "requestBody": {
@@ -40,9 +44,12 @@ BODY = {
                     "additionalProperties": False,
                     "properties": {
                         "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "one image; see `accepts` of the pipeline. Its name is not kept",
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": (
+                                "one image, volume or zip, or the files of one series; see `accepts` of the pipeline."
+                                " Names are not kept"
+                            ),
                         }
                     },
                 }
@@ -51,8 +58,11 @@ BODY = {
     }
 }
 OK: dict[str, Any] = {
-    "description": "The findings, or with `Accept: image/png` the film with its boxes drawn in",
-    "content": {PNG: {"schema": {"type": "string", "format": "binary"}}},
+    "description": (
+        "The findings; with `Accept: image/png` a picture of them; with `Accept: application/x-nifti` the mask of a"
+        " segmentation, as .nii.gz"
+    ),
+    "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in (PNG, NIFTI)},
 }
 
 
@@ -69,17 +79,18 @@ async def predict(
     _: Annotated[None, Depends(known_keys)],
     query: Annotated[PredictQuery, Query()],
 ) -> Response:
-    """The file is streamed into memory, never written to a disk, and forgotten with the answer.
+    """The files are streamed into memory, never written to a disk, and forgotten with the answer.
 
-    JSON or PNG by `Accept`; naming an overlay asks for the PNG. A client that hangs up cancels its study.
+    JSON, PNG or NIfTI by `Accept`; naming an overlay asks for the PNG. A client that hangs up cancels its study.
     """
     entry, service = entry_of(request), service_of(request)
-    media_type = query.media_type(", ".join(request.headers.getlist("accept")))
     profile = query.chosen_profile(spec)
+    media_type = query.media_type(", ".join(request.headers.getlist("accept")), profile)
+    picture = query.picture(profile)
     entry.profile, entry.priority, entry.detect = profile.name, query.priority.value, query.detect.value
     deadline = Deadline.after(service.settings.request_timeout_s)
-    order = Order(spec, profile, query.priority, query.detect, deadline, entry.request_id)
-    visit = _Visit(order, service, entry, query.picture_size if media_type == PNG else None)
+    order = Order(spec, profile, query.priority, query.detect, deadline, entry.request_id, query.series)
+    visit = _Visit(order, service, entry, media_type, picture)
     async with within(deadline):
         await service.catalogue.require(profile)  # before the upload: nobody sends a film in vain
         with service.uploads.hold(query.priority) as holding:
@@ -88,23 +99,26 @@ async def predict(
 
 
 class _Visit:
-    """One request on its way from upload to answer. ``picture`` is the size of the overlay; None for JSON."""
+    """One request on its way from upload to answer, in the representation of ``media_type``."""
 
-    def __init__(self, order: Order, service: Service, entry: Entry, picture: OverlaySize | None) -> None:
+    def __init__(self, order: Order, service: Service, entry: Entry, media_type: str, picture: Picture) -> None:
         self._order = order
         self._service = service
         self._entry = entry
+        self._media_type = media_type
         self._picture = picture
         self._watch = Stopwatch(partial(service.metrics.stage, order.priority))
         entry.timings_s = self._watch.timings_s
 
     async def receive(self, request: Request, holding: Holding) -> RawStudy:
-        """The uploaded file."""
-        limit_bytes = self._service.settings.upload_limit_bytes
+        """The uploaded files."""
+        settings, volumes = self._service.settings, self._order.spec.volumes
+        limit_bytes = settings.series_limit_bytes if volumes else settings.upload_limit_bytes
+        max_files = FILES_PER_SLICE * volumes.max_slices if volumes else 1
         with self._watch.step("upload"):
-            study = await read_study(request, limit_bytes=limit_bytes, holding=holding)
-        self._entry.received_bytes = len(study.content)
-        self._service.metrics.upload(self._order.spec.name, len(study.content))
+            study = await read_study(request, limit_bytes=limit_bytes, holding=holding, max_files=max_files)
+        self._entry.received_bytes = study.size_bytes
+        self._service.metrics.upload(self._order.spec.name, study.size_bytes)
         return study
 
     async def answer(self, study: RawStudy) -> Response:
@@ -112,12 +126,15 @@ class _Visit:
         analysis = await analyse(study, self._order, self._service, self._watch)
         self._entry.study = self._service.hasher(analysis.findings.image.study_instance_uid)
         self._service.metrics.findings(analysis.findings)
-        if self._picture is None:
-            return JSONResponse(render_json(analysis.findings, request_id=self._order.request_id))
-        return Response(await self._draw(analysis), media_type=PNG)
+        if self._media_type in (PNG, NIFTI):
+            return Response(await self._render(analysis), media_type=self._media_type)
+        return JSONResponse(render_json(analysis.findings, request_id=self._order.request_id))
 
-    async def _draw(self, analysis: Analysis) -> bytes:
-        full_size = self._picture is OverlaySize.FULL
-        job = partial(render_overlay, analysis.image, analysis.findings, full_size=full_size)
+    async def _render(self, analysis: Analysis) -> bytes:
+        task = task_of(self._order.profile)
+        if self._media_type == NIFTI and task.nifti is not None:
+            job = partial(task.nifti, analysis)
+        else:
+            job = partial(task.draw, analysis, self._picture)
         drawing = self._service.cpu.run(Job.RENDER, self._order.priority, self._order.deadline, job)
         return await self._watch.queued(Job.RENDER.value, drawing)
