@@ -37,6 +37,10 @@ endif
 CT_PIPELINES := hemorrhage head_ct abdominal_trauma covid_lung
 ONLY ?= all
 
+ifeq ($(filter demo,$(MAKECMDGOALS))$(PIPELINE),demoall)
+  $(error make demo shows one pipeline: PIPELINE=spine, hemorrhage, head_ct, abdominal_trauma or covid_lung)
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help install export serve demo bench lint test verify-all lock clean
 

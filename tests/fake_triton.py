@@ -15,7 +15,7 @@ import numpy as np
 
 from radserve_contract.pipelines import spine
 from radserve_contract.priority import Priority
-from radserve_contract.spec import ModelKind, PipelineSpec, Profile
+from radserve_contract.spec import FilmProfile, ModelKind, PipelineSpec, Profile
 from radserve_preproc.triton import InferResult, ServedModel, Tensor
 
 CLASSES = ("Osteophytes", "Disc space narrowing", "Other lesions")
@@ -97,7 +97,7 @@ def published(
             parameters[f"radserve_digest_{version}"] = digest_of(model.name, release)
         if model.kind is ModelKind.NETWORK:
             parameters[f"radserve_trained_{version}"] = str(trained).lower()
-        if model.name == profile.detection.model:
+        if isinstance(profile, FilmProfile) and model.name == profile.detection.model:
             parameters[f"radserve_classes_{version}"] = json.dumps(CLASSES)
         served[model.name] = ServedModel(version, parameters)
     return served

@@ -93,5 +93,5 @@ def test_a_chest_ct_of_300_slices_may_take_its_time_on_two_cores(
     started: dict[str, dict[str, str]] = {}
     monkeypatch.setattr(stack, "start", lambda command, _arguments, *, environ, log: started.update({command: environ}))
     Stack(tmp_path, logs=tmp_path)._start_service()
-    allowed_s = float(started["radserve-service"]["RADSERVE_REQUEST_TIMEOUT_S"])
+    allowed_s = float(started["radserve-service"]["RADSERVE_SERIES_TIMEOUT_S"])
     assert 100 < allowed_s < ClientSettings().timeout_s

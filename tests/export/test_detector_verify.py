@@ -72,7 +72,7 @@ def test_the_graph_is_the_contracts_and_gives_ultralytics_boxes(
 
 
 def test_edges_are_few_enough_for_flips_to_be_seen(measurements: tuple[Measurement, ...]) -> None:
-    assert all(item.allowed <= 20 for item in measurements)
+    assert all(item.allowed <= 24 for item in measurements)
 
 
 def test_the_graph_names_no_file_of_the_machine_that_wrote_it(detector_graph: Path, project_root: Path) -> None:

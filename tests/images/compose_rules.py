@@ -140,7 +140,7 @@ def environment(compose: dict[str, Any], flags: dict[str, str], settings: set[st
 
 def drained(compose: dict[str, Any], settings: Settings) -> Iterator[str]:
     """The service is given the time that its drain and its longest request may take."""
-    needed = settings.drain_s + settings.request_timeout_s
+    needed = settings.drain_s + max(settings.request_timeout_s, settings.series_timeout_s)
     if seconds(compose["services"]["service"]["stop_grace_period"]) <= needed:
         yield f"service: stop_grace_period is not longer than drain and longest request, {needed:g} s"
 

@@ -47,7 +47,7 @@ def test_the_override_takes_the_gpu_away_and_nothing_else():
         ("networks: [inference, published]", "networks: [inference, outside]", "is not declared"),
         ("condition: service_healthy", "condition: service_started", "does not wait"),
         ("stop_grace_period: 75s", "stop_grace_period: 60s", "not longer than --exit-timeout-secs"),
-        ("stop_grace_period: 75s\n    depends", "stop_grace_period: 1m\n    depends", "not longer than drain"),
+        ("stop_grace_period: 185s\n    depends", "stop_grace_period: 1m\n    depends", "not longer than drain"),
         ("http://127.0.0.1:8000/v2", "http://127.0.0.1:8080/v2", "does not ask port 8000"),
         ("target: /models", "target: /repository", "wanted /models"),
         ("read_only: true\n        bind", "read_only: false\n        bind", "read-only"),

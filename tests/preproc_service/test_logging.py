@@ -18,7 +18,7 @@ from radserve_preproc.log import Hasher, JsonFormatter, configure, describe_exce
 from tests.dicom_files import PATIENT_WORDS, make_object, make_radiograph, texture
 from tests.fake_triton import FakeTriton
 from tests.fake_triton_server import Servicer, served_in_thread
-from tests.live_service import PREDICT
+from tests.live_service import PREDICT, wait_for
 from tests.service_process import ServiceProcess, running_service
 
 FILE_NAME = "CANARY_WILHELMINA_1931.dcm"
@@ -109,6 +109,7 @@ def test_every_line_is_one_json_object_with_time_level_logger_and_event(process:
 def test_a_request_is_one_line_that_says_what_operations_need(process: ServiceProcess) -> None:
     response = send(process, make_radiograph(**MARKED), priority="stat")
     request_id = response.headers["x-request-id"]
+    wait_for(lambda: request_id in process.log)  # it is written after the answer
     (line,) = [line for line in lines(process) if line.get("request_id") == request_id]
     assert {
         name: line[name] for name in ("route", "method", "status", "pipeline", "profile", "priority", "detect")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -17,6 +18,9 @@ import pytest
 from radserve_triton.resources import SELF_TEST
 from tests.triton_server.launcher import COMMAND, Launcher, left_behind, processes, wait_until
 from tests.triton_server.repositories import add, write_manifest, write_model
+
+TGKILL = 234
+"""System call number of tgkill on x86-64: a signal to one thread of a process."""
 
 
 @pytest.fixture
@@ -134,6 +138,15 @@ def test_a_second_signal_does_not_make_it_leave_its_server_behind(stubborn: Path
         assert launcher.stop(second)[0] == 130
 
         assert left_behind(name) == []
+
+
+def test_a_signal_that_reaches_another_thread_stops_it_too(repository: Path):
+    with Launcher(repository) as launcher:
+        threads = sorted(map(int, os.listdir(f"/proc/{launcher.process.pid}/task")))
+        other = next(thread for thread in threads if thread != launcher.process.pid)
+        ctypes.CDLL(None).syscall(TGKILL, launcher.process.pid, other, int(signal.SIGTERM))
+
+        assert launcher.finish() == (0, "")
 
 
 def test_a_web_proxy_of_the_machine_is_not_asked(repository: Path):

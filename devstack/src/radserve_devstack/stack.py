@@ -26,7 +26,7 @@ ALL_ADDRESSES = "0.0.0.0"  # noqa: S104  # compared with, not bound to
 LOGS = Path(".radserve/logs")
 RUNTIME = Path(sys.prefix).with_name(".venv-triton")  # `make install` puts the two environments side by side
 START_TIMEOUT_S = 300.0  # seven networks with warm-up on two busy cores take a minute; a cold disk more
-REQUEST_TIMEOUT_S = 170.0  # 300 slices through covid_lung take 100 s of two cores; the client waits 180 s
+SERIES_TIMEOUT_S = 170.0  # 300 slices through covid_lung take 100 s of two cores; the client waits 180 s
 STOP_TIMEOUT_S = 60.0  # the launcher gives requests in flight 30 s, then unloads
 POLL_S = 0.2
 
@@ -128,7 +128,7 @@ class Stack:
     def _start_service(self) -> Child:
         settings = {"HOST": self._host, "PORT": str(self.ports.service), "TRITON_ADDRESS": self.triton_address}
         settings |= {"DRAIN_S": "0"}  # no load balancer has to notice here
-        settings |= {"REQUEST_TIMEOUT_S": str(REQUEST_TIMEOUT_S)} | self._service_settings
+        settings |= {"SERIES_TIMEOUT_S": str(SERIES_TIMEOUT_S)} | self._service_settings
         environ = own_environment() | {f"{PREFIX}{name}": value for name, value in settings.items()}
         return start("radserve-service", [], environ=environ, log=self._logs / "service.log")
 

@@ -214,7 +214,7 @@ class Admission:
         allowed_s = waiter.deadline.expires - waiter.deadline.started
         message = (
             f"{waiter.deadline.remaining_s():.1f} s of {allowed_s:.1f} s are left after {waited_s:.1f} s in the queue"
-            f" for {waiter.model}, too few for an answer; ask again with a longer timeout or a higher priority"
+            f" for {waiter.model}, too few for an answer; ask again with a higher priority, or when there is less to do"
         )
         details = {"model": waiter.model, "waited_s": round(waited_s, 3), "allowed_s": round(allowed_s, 3)}
         waiter.answer.set_exception(DeadlineExceeded(message, **details))

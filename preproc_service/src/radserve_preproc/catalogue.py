@@ -117,7 +117,7 @@ class Catalogue:
         if not loaded.present:
             raise ProfileNotLoaded(
                 f"the models of profile {profile.name} are not in the served repository; export them"
-                f" (radserve-export --profile {profile.name}) or ask for another profile",
+                f" (radserve-export PIPELINE --profile {profile.name}) or ask for another profile",
                 profile=profile.name,
             )
         if loaded.faults:

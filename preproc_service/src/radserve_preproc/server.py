@@ -81,5 +81,5 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=settings.keep_alive_s,
-        timeout_graceful_shutdown=round(settings.request_timeout_s) + 1,
+        timeout_graceful_shutdown=round(max(settings.request_timeout_s, settings.series_timeout_s)) + 1,
     )

@@ -75,7 +75,10 @@ class Settings(BaseSettings):
     model_refresh_s: Seconds = Field(
         10.0, description="how long model versions and digests are believed before Triton is asked again"
     )
-    request_timeout_s: Seconds = Field(60.0, description="from a request's arrival to its answer; then 504")
+    request_timeout_s: Seconds = Field(60.0, description="from a radiograph's arrival to its answer; then 504")
+    series_timeout_s: Seconds = Field(
+        170.0, description="the same for CT pipelines, whose studies are many slices; the client waits 180"
+    )
     queue: Count = Field(256, description="studies that may wait for Triton; the next gets 429")
     queue_ageing_s: Seconds = Field(10.0, description="waiting that raises a study by one priority, up to urgent")
     cpu_threads: int = Field(

@@ -14,6 +14,7 @@ from radserve_triton.guard import remove_traces
 from radserve_triton.log import ServerLog
 from radserve_triton.settings import Log
 
+WAKE_S = 0.5
 STOP_MARGIN_S = 30  # over the exit timeout: what the guard needs to unload and sweep
 
 
@@ -62,10 +63,22 @@ class GuardedProcess:
 
     def reason(self) -> str:
         """Wait for its end; why it came, in the process's own words, and how."""
-        status = self._guard.wait()
+        status = self._waited()
         self._log.join()
         how = signal.strsignal(status - 128) if status > 128 else f"status {status}"
         return f"{self._log.reason()} ({how})"
+
+    def _waited(self) -> int:
+        """The guard's exit status, once it has ended.
+
+        The kernel may hand SIGTERM to the thread that reads the log. The main thread then runs the handler only when it
+        wakes, which one that waits without end never does.
+        """
+        while True:
+            try:
+                return self._guard.wait(WAKE_S)
+            except subprocess.TimeoutExpired:
+                continue
 
     def forget_log(self) -> None:
         """From now on ``reason`` counts what the log says from here."""

@@ -88,7 +88,8 @@ async def predict(
     media_type = query.media_type(", ".join(request.headers.getlist("accept")), profile)
     picture = query.picture(profile)
     entry.profile, entry.priority, entry.detect = profile.name, query.priority.value, query.detect.value
-    deadline = Deadline.after(service.settings.request_timeout_s)
+    settings = service.settings
+    deadline = Deadline.after(settings.series_timeout_s if spec.volumes else settings.request_timeout_s)
     order = Order(spec, profile, query.priority, query.detect, deadline, entry.request_id, query.series)
     visit = _Visit(order, service, entry, media_type, picture)
     async with within(deadline):

@@ -99,7 +99,8 @@ class _Reader:
         kind = sniff(head)
         if kind is None or not kind.is_dicom:
             looks = kind.value if kind else look_like(head)
-            raise UnsupportedFile(f"the file is {looks}; {self._spec.name} reads DICOM CT images", looks=looks)
+            reads = f"of several files {self._spec.name} reads DICOM CT images"
+            raise UnsupportedFile(f"the file is {looks}; {reads}", looks=looks)
         file, place = read_dicom_header(content, max_inflated_bytes=self._inflatable)
         if place is not None and file.transfer_syntax == DeflatedExplicitVRLittleEndian:
             self._inflatable -= len(place.content)  # the next one gets what is left of the limit
