@@ -24,6 +24,7 @@ HARMLESS = (
     "unable to create stream for",
     "failed to get available device count",
 )
+LAST_LINES_S = 5.0
 KEPT_LINES = 2000  # a failing start prints some hundred
 
 
@@ -39,8 +40,8 @@ class ServerLog:
         self._thread.start()
 
     def join(self) -> None:
-        """Wait until everything that the server wrote has been read."""
-        self._thread.join()
+        """Wait until everything that the server wrote has been read; not for ever: stopping must not hang on a log."""
+        self._thread.join(LAST_LINES_S)
 
     def reason(self) -> str:
         """The first real error since the start, or since ``forget``, in tritonserver's words."""
