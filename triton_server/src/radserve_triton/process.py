@@ -71,8 +71,8 @@ class GuardedProcess:
     def _waited(self) -> int:
         """The guard's exit status, once it has ended.
 
-        The kernel may hand SIGTERM to the thread that reads the log. The main thread then runs the handler only when it
-        wakes, which one that waits without end never does.
+        A signal can come just before the wait begins, or to the thread that reads the log. Its handler then runs only
+        when this thread wakes, which it never does if it waits without end (seen in one of four stops right at ready).
         """
         while True:
             try:
