@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from radserve_contract.priority import PRIORITY_LEVELS
 from radserve_contract.spec import ModelKind, ModelSpec, Profile, TensorSpec
 
 ROOT = Path(__file__).parent.parent
@@ -64,7 +63,7 @@ def _config(spec: ModelSpec, parameters: Mapping[str, str]) -> str:
             *(_tensor("input", tensor) for tensor in spec.inputs),
             *(_tensor("output", tensor) for tensor in spec.outputs),
             "instance_group [ { kind: KIND_CPU, count: 1 } ]",
-            f"dynamic_batching {{ priority_levels: {PRIORITY_LEVELS} default_priority_level: {PRIORITY_LEVELS} }}",
+            "dynamic_batching { }",
             *(
                 f'parameters {{ key: "{key}" value {{ string_value: {json.dumps(value)} }} }}'
                 for key, value in parameters.items()

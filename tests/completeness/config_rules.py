@@ -14,7 +14,6 @@ from google.protobuf.text_format import Parse, ParseError
 from tritonclient.grpc.model_config_pb2 import DataType as TritonType
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup, ModelTensorReshape
 
-from radserve_contract.priority import PRIORITY_LEVELS, Priority
 from radserve_contract.spec import ModelKind, ModelSpec, TensorSpec
 from tests.completeness.ensemble_rules import BY_POSITION, ensemble_problems
 
@@ -98,9 +97,8 @@ def _batching_problems(config: Any) -> Iterator[str]:
         yield "dynamic_batching is missing"
         return
     batching = config.dynamic_batching
-    yield from _differs("dynamic_batching.priority_levels", batching.priority_levels, PRIORITY_LEVELS)
-    lowest = Priority.ROUTINE.triton_level
-    yield from _differs("dynamic_batching.default_priority_level", batching.default_priority_level, lowest)
+    if batching.priority_levels:
+        yield "dynamic_batching.priority_levels lets requests wait 500 ms for nothing (model_repository/README.md)"
     yield from _differs("dynamic_batching.max_queue_delay_microseconds", batching.max_queue_delay_microseconds, 0)
     yield from _differs("dynamic_batching.preferred_batch_size", list(batching.preferred_batch_size), [])
     if batching.HasField("default_queue_policy") or batching.priority_queue_policy:

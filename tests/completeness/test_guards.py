@@ -45,8 +45,7 @@ WRONG = [  # model, file, what is written, what is written instead, what must be
     (CNN, CONFIG, "KIND_AUTO", "KIND_GPU", "instance_group is .*KIND_GPU"),
     (CNN, CONFIG, "count: 1", "count: 2", "instance_group is .*2"),
     (FUSION, CONFIG, "KIND_CPU", "KIND_AUTO", "instance_group is .*KIND_AUTO"),
-    (CNN, CONFIG, "priority_levels: 3", "priority_levels: 2", "priority_levels is 2, wanted 3"),
-    (CNN, CONFIG, "default_priority_level: 3", "default_priority_level: 1", "default_priority_level is 1"),
+    (CNN, CONFIG, "dynamic_batching {", "dynamic_batching { priority_levels: 3", "priority_levels lets requests wait"),
     (CNN, CONFIG, "microseconds: 0", "microseconds: 100", "max_queue_delay_microseconds is 100"),
     (CNN, CONFIG, "dynamic_batching {", "dynamic_batching { preferred_batch_size: [ 8 ]", "preferred_batch_size is"),
     (

@@ -21,8 +21,8 @@ BACKWARDS = {  # one model per element type that crosses by DLPack: answers each
 }
 WIDTH = 5
 TABLE = np.float32([10, 20, 30, 40])
-LONG_DELAY = "dynamic_batching { max_queue_delay_microseconds: 400000 priority_levels: 3 default_priority_level: 3 }"
-PLAIN_BATCHING = "dynamic_batching { priority_levels: 3 default_priority_level: 3 }"
+LONG_DELAY = "dynamic_batching { max_queue_delay_microseconds: 400000 }"
+PLAIN_BATCHING = "dynamic_batching { }"
 
 
 def write_backend_repository(folder: Path) -> Path:

@@ -90,7 +90,7 @@ def test_only_the_outputs_asked_for_are_answered(tiny: Client):
 
 
 @pytest.mark.parametrize("priority", [1, 2, 3])
-def test_every_priority_level_is_served(tiny: Client, priority: int):
+def test_a_priority_is_accepted_where_the_config_has_no_levels(tiny: Client, priority: int):
     assert tiny.infer("back_fp32", np.zeros((1, WIDTH), np.float32), priority=priority)["y"].shape == (1, WIDTH)
 
 

@@ -1,4 +1,4 @@
-"""How urgent a request is, and Triton's level for it (1 is served first)."""
+"""How urgent a request is (1 is served first)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ class Priority(StrEnum):
 
     @property
     def triton_level(self) -> int:
-        """Level in every composing model's ``priority_levels: 3``."""
+        """Rank in the service's queue, and the request parameter for Triton.
+
+        Our configs declare no ``priority_levels`` (model_repository/README.md says what they cost), and Triton then
+        takes no notice of it; a site's variant may declare three.
+        """
         return {"stat": 1, "urgent": 2, "routine": 3}[self.value]
 
 
