@@ -5,6 +5,8 @@ SHELL := bash
 PYTHON ?= python3
 MEMBERS := contract export triton_server preproc_service client devstack
 export UV_PYTHON_DOWNLOADS := never
+# ONNX Runtime from PyPI would tell Microsoft about every session that is opened
+export ORT_DISABLE_TELEMETRY := 1
 
 # uv from PATH, else one of our own in .radserve/uv
 UV := $(shell command -v uv || echo .radserve/uv/bin/uv)
@@ -42,7 +44,7 @@ ifeq ($(filter demo,$(MAKECMDGOALS))$(PIPELINE),demoall)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install export serve demo bench lint test verify-all lock clean
+.PHONY: help install export serve demo bench bundle lint test test-bundle verify-all lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -91,16 +93,22 @@ $(CT_EXPORTED): $(EXPORT_SOURCES) requirements/export.txt | .venv/.stamp
 	.venv/bin/radserve-export $(CT_PIPELINES) --untrained --repository '$(CT_REPOSITORY)'
 endif
 
-bench: $(if $(filter-out ct,$(ONLY)),$(EXPORTED)) $(if $(filter-out spine,$(ONLY)),$(CT_EXPORTED)) .radserve/perf_analyzer/bin/perf_analyzer | .venv/.stamp .venv-triton/.stamp ## measure everything, write docs/benchmarks.md; wants an idle machine; ONLY=spine or ct
+bench: $(if $(filter all spine score,$(ONLY)),$(EXPORTED)) $(if $(filter all ct,$(ONLY)),$(CT_EXPORTED)) .radserve/perf_analyzer/bin/perf_analyzer | .venv/.stamp .venv-triton/.stamp ## measure everything, write docs/benchmarks.md; wants an idle machine; ONLY=spine, ct or score
 	.venv/bin/python -m bench run --only '$(ONLY)' --repository '$(REPOSITORY)' --ct-repository '$(CT_REPOSITORY)' $(if $(CHECKPOINTS),--checkpoints '$(CHECKPOINTS)')
+
+bundle: $(EXPORTED) | .venv/.stamp ## one archive for sites without internet, in dist/; CHECKPOINTS=DIR, PIPELINE=all, REPOSITORY=DIR
+	.venv/bin/python -m bundle --repository '$(REPOSITORY)'
 
 lint: .venv/.stamp ## ruff and mypy
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy $(MEMBERS:%=%/src) bench requirements/licences.py
+	.venv/bin/mypy $(MEMBERS:%=%/src) bench bundle monitoring requirements/licences.py
 
 test: install lint ## everything CI runs: ruff, mypy and the tests, real tritonserver included
 	.venv/bin/pytest
+
+test-bundle: install ## the bundle made, checked and installed where there is no network; downloads 0.4 GB once
+	RADSERVE_TEST_BUNDLE=1 RADSERVE_REQUIRE_TOOLS=1 .venv/bin/pytest tests/bundle tests/end_to_end/test_bundle.py
 
 # every network of every profile; profiles that differ in thresholds alone share their networks
 VERIFIED := spine:deployed spine:published abdominal_trauma:deployed abdominal_trauma:deployed_128

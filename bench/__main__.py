@@ -12,10 +12,9 @@ from typing import Annotated
 
 import typer
 
-from bench import report
-from bench.ct.run import measured as measured_ct
+from bench import pages, report
+from bench.plan import Plan
 from bench.recorded import Recorded, write
-from bench.run import Plan, run_all
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -24,11 +23,12 @@ CT_REPOSITORY = ROOT / ".radserve" / "repository-ct"
 BUSY = 0.3
 
 
-class Half(StrEnum):
-    """What is measured: films on spine, or the CT pipelines."""
+class Part(StrEnum):
+    """What is measured: films on spine, the CT pipelines, or the batch scorer."""
 
     SPINE = "spine"
     CT = "ct"
+    SCORE = "score"
     ALL = "all"
 
 
@@ -41,11 +41,15 @@ def run(
     checkpoints: Annotated[Path | None, typer.Option(help="The checkpoints it was exported from, if any")] = None,
     seconds: Annotated[float, typer.Option(help="How long each line of a table is measured")] = 10.0,
     levels: Annotated[str, typer.Option(help="Batch sizes and concurrencies, separated by commas")] = "1,2,4,8,16",
-    only: Annotated[Half, typer.Option(help="Measure one half alone")] = Half.ALL,
+    only: Annotated[Part, typer.Option(help="Measure one part alone")] = Part.ALL,
     ct_repository: Annotated[Path, typer.Option(help="Served repository of the CT pipelines")] = CT_REPOSITORY,
     record: Annotated[bool, typer.Option(help="Write bench/results/ and docs/benchmarks.md")] = True,
 ) -> None:
-    """Measure (a) to (d), films, and (e) to (i), CT, one after the other on an otherwise idle machine."""
+    """Measure (a) to (d), films, (e) to (i), CT, and (j) to (l), the scorer: in turn, on an otherwise idle machine."""
+    from bench.ct.run import measured as measured_ct  # here: each process that a measurement starts imports this file,
+    from bench.run import run_all  # and torch with everything around it takes ten seconds
+    from bench.score.run import measured as measured_score
+
     if (load := os.getloadavg()[0]) > BUSY * len(os.sched_getaffinity(0)):
         typer.echo(f"the load average is {load:.1f}: what else runs here will show in every number", err=True)
     plan = Plan(
@@ -59,8 +63,9 @@ def run(
     )
     with TemporaryDirectory(prefix="radserve-bench-") as folder:
         measured = Recorded(
-            spine=None if only is Half.CT else run_all(plan, Path(folder), _say),
-            ct=None if only is Half.SPINE else measured_ct(plan, Path(folder), _say),
+            spine=run_all(plan, Path(folder), _say) if only in (Part.SPINE, Part.ALL) else None,
+            ct=measured_ct(plan, Path(folder), _say) if only in (Part.CT, Part.ALL) else None,
+            score=measured_score(plan, Path(folder), _say) if only in (Part.SCORE, Part.ALL) else None,
         )
     if record:
         _record(measured)
@@ -91,11 +96,22 @@ def write_report() -> None:
     typer.echo(f"{PAGE.relative_to(ROOT)}: {'no results' if text == report.NOTHING_YET else 'written'}")
 
 
+@app.command("capacity")
+def write_capacity() -> None:
+    """Rewrite the tables of docs/operations.md and docs/scaling.md from the newest files in bench/results/."""
+    try:
+        for page in pages.write(RECORDED):
+            typer.echo(f"{page.relative_to(ROOT)}: written")
+    except pages.NothingRecorded as problem:
+        typer.echo(f"{problem}: the pages stay as they are", err=True)
+
+
 def _record(measured: Recorded) -> None:
-    machine = next(half.machine for half in (measured.spine, measured.ct) if half)
+    machine = next(part.machine for part in (measured.spine, measured.ct, measured.score) if part)
     cpu = "".join(letter if letter.isalnum() else "-" for letter in machine.cpu.lower()).strip("-")
     write(measured, RECORDED / f"{datetime.now(UTC):%Y-%m-%d-%H%M}-{cpu}.json")
     write_report()
+    write_capacity()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The two halves of a run to one JSON file, and back from it; which file of a folder has the newest half."""
+"""The parts of a run to one JSON file, and back from it; which file of a folder has the newest of each part."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pydantic import TypeAdapter
 
 from bench.ct.results import CtResults
 from bench.results import Results
+from bench.score.results import ScoreResults
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One run; a half that was not asked for is None."""
+    """One run; a part that was not asked for is None. Runs from before there was a score part have none."""
 
     spine: Results | None
     ct: CtResults | None
+    score: ScoreResults | None = None
 
 
 _JSON = TypeAdapter(Recorded)
@@ -34,12 +36,18 @@ def read(path: Path) -> Recorded:
 
 
 def newest_spine(folder: Path) -> tuple[Results, str] | None:
-    """The latest spine half and the name of its file; names begin with date and time."""
+    """The latest spine part and the name of its file; names begin with date and time."""
     found = ((read(path).spine, path.name) for path in sorted(folder.glob("*.json"), reverse=True))
     return next(((results, name) for results, name in found if results is not None), None)
 
 
 def newest_ct(folder: Path) -> tuple[CtResults, str] | None:
-    """The latest CT half and the name of its file."""
+    """The latest CT part and the name of its file."""
     found = ((read(path).ct, path.name) for path in sorted(folder.glob("*.json"), reverse=True))
+    return next(((results, name) for results, name in found if results is not None), None)
+
+
+def newest_score(folder: Path) -> tuple[ScoreResults, str] | None:
+    """The latest score part and the name of its file."""
+    found = ((read(path).score, path.name) for path in sorted(folder.glob("*.json"), reverse=True))
     return next(((results, name) for results, name in found if results is not None), None)

@@ -8,8 +8,10 @@ from pathlib import Path
 from bench.ct.report import sections
 from bench.ct.results import CtResults
 from bench.ratios import Ratio, aims, others
-from bench.recorded import Recorded, newest_ct, newest_spine
+from bench.recorded import Recorded, newest_ct, newest_score, newest_spine
 from bench.results import CoreTime, Film, Load, RawRun, Results, ServiceRun, TrainedRun
+from bench.score.report import sections as score_sections
+from bench.score.results import ScoreResults
 from bench.tables import of_facts, of_models, table
 
 BEGIN = "<!-- results: written by `python -m bench report` -->"
@@ -24,32 +26,43 @@ def with_results(page: str, text: str) -> str:
 
 
 def of_folder(folder: Path) -> str:
-    """The tables of the newest results in ``folder``: of each half, the newest file that has it."""
-    return _both(newest_spine(folder), newest_ct(folder))
+    """The tables of the newest results in ``folder``: of each part, the newest file that has it."""
+    return _all(newest_spine(folder), newest_ct(folder), newest_score(folder))
 
 
 def of_run(recorded: Recorded, source: str) -> str:
     """The tables of one run; ``source`` is the name of its file."""
-    spine, ct = recorded.spine, recorded.ct
-    return _both((spine, source) if spine else None, (ct, source) if ct else None)
+    spine, ct, score = recorded.spine, recorded.ct, recorded.score
+    return _all((spine, source) if spine else None, (ct, source) if ct else None, (score, source) if score else None)
 
 
-def _both(spine: tuple[Results, str] | None, ct: tuple[CtResults, str] | None) -> str:
-    halves = [*([markdown(*spine)] if spine else []), *([ct_markdown(*ct)] if ct else [])]
-    return "\n\n".join(halves) or NOTHING_YET
+def _all(
+    spine: tuple[Results, str] | None, ct: tuple[CtResults, str] | None, score: tuple[ScoreResults, str] | None
+) -> str:
+    parts = [
+        *([markdown(*spine)] if spine else []),
+        *([ct_markdown(*ct)] if ct else []),
+        *([score_markdown(*score)] if score else []),
+    ]
+    return "\n\n".join(parts) or NOTHING_YET
+
+
+def score_markdown(results: ScoreResults, source: str) -> str:
+    """Every table of the score part; ``source`` is the name of the results file."""
+    return "\n\n".join((f"## Score\n\n{_run(results, source)}", *score_sections(results)))
 
 
 def ct_markdown(results: CtResults, source: str) -> str:
-    """Every table of the CT half; ``source`` is the name of the results file."""
+    """Every table of the CT part; ``source`` is the name of the results file."""
     return "\n\n".join((f"## CT\n\n{_run(results, source)}", *sections(results)))
 
 
 def markdown(results: Results, source: str) -> str:
-    """Every table of the spine half; ``source`` is the name of the results file."""
+    """Every table of the spine part; ``source`` is the name of the results file."""
     return "\n\n".join((f"## Spine\n\n{_run(results, source)}", *_sections(results)))
 
 
-def _run(results: Results | CtResults, source: str) -> str:
+def _run(results: Results | CtResults | ScoreResults, source: str) -> str:
     return f"Run of {results.started}, {results.seconds_per_point:g} s a line, [`{source}`](../bench/results/{source})."
 
 

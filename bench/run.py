@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from bench import core_time, raw_onnxruntime, service, triton, weights
 from bench.films import PROFILE, Upload, stored, tensor, uploads
 from bench.machine import machine
 from bench.perf_analyzer import PerfAnalyzer, unpacked
+from bench.plan import Plan, Say
 from bench.ratios import JSON, PNG
 from bench.repository import classifiers, networks
 from bench.results import RawRun, Results, ServiceRun, Storage, TrainedRun, TritonRun
@@ -22,20 +22,6 @@ from radserve_devstack.stack import Stack
 
 CLASSIFIER_IMAGE = PROFILE.model(PROFILE.classification).inputs[0].name
 CORE_TIME_FILMS = 9
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to measure, for how long, and where its tools lie."""
-
-    repository: Path
-    checkpoints: Path | None
-    seconds: float
-    levels: tuple[int, ...]
-    perf_analyzer: Path
-    triton_venv: Path
-    ct_repository: Path
 
 
 def run_all(plan: Plan, folder: Path, say: Say) -> Results:

@@ -18,6 +18,9 @@ compile dev.txt --group dev pyproject.toml
 for role in service:preproc_service client:client export:export launcher:triton_server; do
     compile "${role%%:*}.txt" --constraints requirements/dev.txt "${role##*:}/pyproject.toml"
 done
+compile embedded.txt --constraints requirements/dev.txt \
+    preproc_service/pyproject.toml triton_server/pyproject.toml client/pyproject.toml devstack/pyproject.toml
+compile client-extras.txt --constraints requirements/dev.txt --all-extras client/pyproject.toml
 echo 'onnxruntime
 numpy' | compile triton.txt --constraints requirements/dev.txt -
 echo 'nvidia-pytriton==0.7.0' | compile triton-server.txt --no-deps -

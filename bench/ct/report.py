@@ -14,7 +14,7 @@ MIB = 2**20
 
 def sections(results: CtResults) -> Iterator[str]:
     """Every table, the aims first."""
-    yield "### CT: aims\n\n" + _aims(aims(results))
+    yield "### CT: aims\n\n" + aims_table(aims(results))
     yield "### (e) A series from its files to the tensor\n\n" + _series(results.series)
     yield from map(_network, results.networks)
     yield _volume(results.volume)
@@ -24,7 +24,8 @@ def sections(results: CtResults) -> Iterator[str]:
     yield of_models(run.model for run in results.networks)
 
 
-def _aims(found: Sequence[Aim]) -> str:
+def aims_table(found: Sequence[Aim]) -> str:
+    """What was wanted, and whether it was reached."""
     rows = [(aim.what, f"{aim.measured:.2f}{aim.unit}", *_verdict(aim)) for aim in found]
     return table(("what", "measured", "wanted", "reached"), rows)
 

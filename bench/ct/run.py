@@ -9,8 +9,8 @@ from bench.ct import memory, networks, preprocessing, service_memory, volume
 from bench.ct.results import CtResults, NetworkRun, SeriesTime
 from bench.machine import machine
 from bench.perf_analyzer import PerfAnalyzer, unpacked
+from bench.plan import Plan, Say
 from bench.results import RawRun, Storage
-from bench.run import Plan, Say
 from bench.timing import alone
 from radserve_contract.spec import PipelineSpec
 from radserve_devstack.stack import Stack

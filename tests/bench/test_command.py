@@ -7,7 +7,8 @@ import typer
 
 from bench.__main__ import parsed
 from bench.ct.run import measured as measured_ct
-from bench.run import Plan, run_all
+from bench.plan import Plan
+from bench.run import run_all
 
 
 def test_levels_are_ascending_and_each_once():

@@ -44,18 +44,23 @@ def test_one_caller_has_the_rate_of_his_calls():
 
 
 def test_callers_run_side_by_side_and_the_slow_one_is_never_alone():
-    running, seen = set(), []
+    fast_calls, met = [], []
 
-    def call(name, takes_s):
-        running.add(name)
-        time.sleep(takes_s)
-        seen.append((name, len(running)))
-        running.discard(name)
+    def slow():
+        """It lasts until the fast one has called five times more, but for the first, which nobody measures."""
+        wanted = len(fast_calls) + 5
+        while fast_calls and len(fast_calls) < wanted and len(met) < 3:
+            time.sleep(0.001)
+        met.append(len(fast_calls))
 
-    slow, fast = side_by_side([lambda: call("slow", 0.2), lambda: call("fast", 0.02)], seconds=0.1, at_least=2)
-    assert len(slow) == 2
-    assert len(fast) < 10  # 0.1 s of it: the rest is not counted
-    assert [count for name, count in seen[2:] if name == "slow"] == [2, 2]
+    def fast():
+        fast_calls.append(1)
+        time.sleep(0.001)
+
+    slow_s, fast_s = side_by_side([slow, fast], seconds=0, at_least=2)
+    assert (len(slow_s), len(fast_s)) == (2, 2)  # the rest of the fast one's calls is not counted
+    assert met[1] >= 6
+    assert met[2] >= met[1] + 5
 
 
 def test_the_first_call_of_each_caller_does_not_count():

@@ -20,13 +20,15 @@ def test_results_come_in_the_order_of_the_items() -> None:
 
 def test_no_more_than_the_workers_run_at_once_and_they_do_run_at_once() -> None:
     running, most, lock = 0, 0, threading.Lock()
+    all_there = threading.Barrier(3, timeout=60)  # each waits for two others: a busy machine changes nothing
 
     def count(_: int) -> None:
         nonlocal running, most
         with lock:
             running += 1
             most = max(most, running)
-        time.sleep(0.02)
+        all_there.wait()
+        time.sleep(0.02)  # a fourth would come now
         with lock:
             running -= 1
 

@@ -16,9 +16,11 @@ from rich.console import Console
 from radserve_client.client import Client
 from radserve_client.convert_command import convert
 from radserve_client.errors import ClientError, Unreachable
+from radserve_client.evaluate.command import evaluate
 from radserve_client.in_order import in_order
 from radserve_client.outcome import ExitCode, Outcome, exit_code
 from radserve_client.overlay_names import MASK_SUFFIX, SUFFIX, overlay_paths
+from radserve_client.score.command import score as score_archive
 from radserve_client.scoring import Job, PictureQuery, Query, score
 from radserve_client.studies import Study, studies_of
 from radserve_client.table import print_pipelines, print_table, take_any_name
@@ -41,7 +43,8 @@ class Detect(StrEnum):
 def root() -> None:
     """Score radiology images with a radserve service. For research use only.
 
-    Exit codes: 0 all well, 1 failed, 2 usage, 3 finished but some files failed, 130 interrupted.
+    Exit codes: 0 all well, 1 failed, 2 usage, 3 finished but some files failed, 4 models changed and 5 output in use
+    (both of score), 130 interrupted.
     """
     take_any_name(sys.stdout)
 
@@ -93,6 +96,8 @@ def pipelines(
 
 
 app.command()(convert)
+app.command("score")(score_archive)
+app.command()(evaluate)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ class Client:
         self._http = httpx.Client(
             base_url=self.url,
             timeout=httpx.Timeout(self.settings.timeout_s, connect=self.settings.connect_timeout_s),
-            verify=_certificates(self.settings.ca_file),
+            verify=certificates(self.settings.ca_file),
             trust_env=False,
         )
 
@@ -187,7 +187,14 @@ def _content(study: bytes | str | Path) -> bytes:
         raise UnreadableFile(f"cannot read the file: {error.strerror or error}") from error
 
 
-def _certificates(ca_file: Path | None) -> ssl.SSLContext:
+def certificates(ca_file: Path | None) -> ssl.SSLContext:
+    """The authorities to trust: those of the file, or the machine's.
+
+    Raises
+    ------
+    ValueError
+        The file holds none.
+    """
     try:
         return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     except OSError as error:

@@ -14,12 +14,14 @@ from radserve_contract.findings import Findings, Segmentation
 
 
 class ExitCode(IntEnum):
-    """What the ``radserve`` command tells the shell (client/README.md)."""
+    """What the ``radserve`` command tells the shell (client/README.md; the last two before 130: docs/score.md)."""
 
     OK = 0
     FAILED = 1
     USAGE = 2
     SOME_FAILED = 3
+    MODELS_CHANGED = 4
+    OUTPUT_LOCKED = 5
     INTERRUPTED = 130
 
 

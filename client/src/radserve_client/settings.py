@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import Field, HttpUrl, TypeAdapter, ValidationError
+from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "RADSERVE_CLIENT_"
@@ -26,6 +26,18 @@ class ClientSettings(BaseSettings):
     ca_file: Path | None = Field(
         None, description="PEM file of the authority that signed an https service's certificate."
     )
+    item_limit_bytes: int = Field(2 * 1024**3, gt=0, description="Most bytes that one item of radserve score may have.")
+    dicomweb_url: HttpUrl | None = Field(
+        None, description="Server that gets the DICOMweb credentials for URLs of a manifest."
+    )
+    dicomweb_username: str | None = Field(None, description="User name at the DICOMweb server.")
+    dicomweb_password: SecretStr | None = Field(None, description="Password at the DICOMweb server.")
+    dicomweb_token: SecretStr | None = Field(None, description="Bearer token for the DICOMweb server.")
+    dicomweb_ca_file: Path | None = Field(
+        None, description="PEM file of the authority that signed the DICOMweb server's certificate."
+    )
+    dicomweb_timeout_s: float = Field(60.0, gt=0, description="Longest silence of the DICOMweb server, in seconds.")
+    dicomweb_page_size: int = Field(100, ge=1, le=10_000, description="Results asked for in one search.")
 
 
 def load_settings() -> ClientSettings:

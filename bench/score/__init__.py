@@ -1,0 +1,1 @@
+"""The batch scorer (``radserve score``): (j) throughput, (k) memory, (l) resume."""

@@ -1,0 +1,1 @@
+"""``radserve evaluate``: scored results and labels in, figures with intervals out. Start in ``evaluation.py``."""

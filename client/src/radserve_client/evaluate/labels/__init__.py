@@ -1,0 +1,1 @@
+"""Label files of the public data sets in, one ``LabelTable`` out. The formats stand in ``formats.py``."""
