@@ -26,6 +26,7 @@ FOLDER_MARKERS = {
     "export": "torch",
     "parity": "torch",
 }
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # ours alone: the programs under test refuse RADSERVE_ names that they do not know
 SAMPLES = os.environ.pop("RADSERVE_SAMPLES", None)
 REPOSITORY = os.environ.pop("RADSERVE_TEST_REPOSITORY", None)

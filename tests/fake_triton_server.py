@@ -18,18 +18,25 @@ from tests.fake_triton import FakeTriton
 
 
 class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
-    """``requests`` keeps what was received. ``fail_next`` holds status codes for the next calls of ModelInfer."""
+    """``requests`` keeps what was received. ``fail_next`` holds status codes for the next calls of ModelInfer.
+
+    ``deaf_for`` is how many questions about readiness find nobody.
+    """
 
     def __init__(self, triton: FakeTriton) -> None:
         self.triton = triton
         self.requests: list[Any] = []
         self.fail_next: list[grpc.StatusCode] = []
+        self.deaf_for = 0
         self.cancelled = 0
 
     async def ServerLive(self, request: Any, context: Any) -> Any:
         return service_pb2.ServerLiveResponse(live=True)
 
     async def ModelReady(self, request: Any, context: Any) -> Any:
+        if self.deaf_for:
+            self.deaf_for -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset")
         return service_pb2.ModelReadyResponse(ready=await self.triton.ready(request.name))
 
     async def ModelMetadata(self, request: Any, context: Any) -> Any:
@@ -82,27 +89,37 @@ class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 @contextlib.asynccontextmanager
-async def served(servicer: Servicer, port: int = 0) -> AsyncIterator[int]:
-    """The server on this event loop; its port."""
+async def served(
+    servicer: Servicer,
+    port: int = 0,
+    credentials: grpc.ServerCredentials | None = None,
+    *,
+    stop_grace_s: float | None = None,
+) -> AsyncIterator[int]:
+    """The server on this event loop; its port. With ``credentials`` it speaks TLS.
+
+    When it stops, calls get ``stop_grace_s`` to end; None cancels them.
+    """
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 2**31 - 1)])
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    address = f"127.0.0.1:{port}"
+    bound = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     await server.start()
     try:
         yield bound
     finally:
-        await server.stop(grace=None)
+        await server.stop(grace=stop_grace_s)
 
 
 @contextlib.contextmanager
-def served_in_thread(servicer: Servicer) -> Iterator[int]:
+def served_in_thread(servicer: Servicer, port: int = 0) -> Iterator[int]:
     """The server on an event loop of its own, for programs in other processes; its port."""
     ready, stop = threading.Event(), threading.Event()
     ports: list[int] = []
 
     async def serve() -> None:
-        async with served(servicer) as port:
-            ports.append(port)
+        async with served(servicer, port) as bound:
+            ports.append(bound)
             ready.set()
             await asyncio.to_thread(stop.wait)
 

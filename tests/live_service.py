@@ -46,7 +46,7 @@ class LiveService:
         self._thread.start()
         self._wait(lambda: self.server.started, "the service did not start")
         self.port = self.server.servers[0].sockets[0].getsockname()[1]
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30, trust_env=False)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=120, trust_env=False)
         if self._wait_ready:
             self._wait(lambda: self.client.get("/readyz").status_code == 200, "the service did not become ready")
             self.forget_warm_up()
@@ -57,7 +57,7 @@ class LiveService:
     ) -> None:
         self.client.close()
         self.server.should_exit = True
-        self._thread.join(30)
+        self._thread.join(120)
         assert not self._thread.is_alive(), "the service did not stop"
 
     def forget_warm_up(self) -> None:
@@ -75,14 +75,14 @@ class LiveService:
         return self.app.state.service.metrics.registry.get_sample_value(name, labels) or 0.0
 
     def _wait(self, condition: Any, complaint: str) -> None:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while not condition():
             assert self._thread.is_alive(), "the service ended"
             assert time.monotonic() < until, complaint
             time.sleep(0.01)
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 15) -> None:
+def wait_for(condition: Callable[[], bool], timeout_s: float = 120) -> None:
     """Return as soon as the condition holds; it is asked a hundred times a second."""
     until = time.monotonic() + timeout_s
     while not condition():

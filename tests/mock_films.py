@@ -16,6 +16,6 @@ def flat_film(grey: int) -> bytes:
 
 NORMAL = flat_film(20)
 SLOW = flat_film(96)
-"""Normal too, but it keeps the mock busy for a second."""
+"""Normal too, but it keeps the mock busy for ``slow_s``, or until a test lets it go (mock_repository.py)."""
 ABNORMAL = flat_film(180)
 NAN = flat_film(254)

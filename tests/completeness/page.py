@@ -21,7 +21,8 @@ TOY = "toy_ct"
 PAGE = ROOT / "docs" / "add-a-pipeline.md"
 CONTRACT, EXPORT = "contract/src/radserve_contract/pipelines", "export/src/radserve_export/pipelines"
 DEMO = "devstack/src/radserve_devstack/demo_studies.py"
-LISTS = (f"{CONTRACT}/__init__.py", f"{EXPORT}/__init__.py", DEMO, "README.md")
+CHART = "helm/radserve/values.yaml"
+LISTS = (f"{CONTRACT}/__init__.py", f"{EXPORT}/__init__.py", DEMO, "README.md", CHART)
 TABLE_START = "| --- | --- | --- | --- |\n"
 
 Step = Callable[[Path], None]
@@ -51,6 +52,7 @@ def steps() -> dict[str, Step]:
         f"{EXPORT}/__init__.py": lambda root: _list(root / EXPORT, "_MODULES", TOY),
         DEMO: lambda root: _insert(root / DEMO, r"^STUDIES\b[^=]*= \{\n", written[DEMO]),
         "README.md": lambda root: _insert(root / "README.md", re.escape(TABLE_START), written["README.md"]),
+        CHART: lambda root: _insert(root / CHART, r"^pipelines:\n", f"  - {TOY}\n"),
     }
     paths = dict.fromkeys((*written, *lists))
     return {_place_of(path): lists.get(path) or _writer(path, written[path]) for path in paths}

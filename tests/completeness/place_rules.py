@@ -101,6 +101,14 @@ def golden_problems(root: Path, spec: PipelineSpec) -> Iterator[str]:
         yield f"{folder}: no study of profile {spec.default_profile} with what is expected and a tolerance"
 
 
+def chart_problems(root: Path, spec: PipelineSpec) -> Iterator[str]:
+    """A line in the chart's list of pipelines; what else the chart knows is written from the contract (tests/helm)."""
+    path = root / "helm/radserve/values.yaml"
+    listed = re.search(r"^pipelines:\n((?:  - .*\n)*)", _text(path), re.MULTILINE)
+    if not listed or f"  - {spec.name}\n" not in listed[1]:
+        yield f"{path}: pipelines does not list {spec.name}"
+
+
 def service_problems(root: Path, spec: PipelineSpec) -> Iterator[str]:
     """No code of the service asks for the pipeline by its name; what it says in comments and examples is its own."""
     for path in sorted((root / "preproc_service/src").rglob("*.py")):
@@ -124,6 +132,7 @@ PLACES: Mapping[str, Callable[[Path, PipelineSpec], Iterator[str]]] = {
     "README.md": readme_problems,
     "docs/model-cards/{name}.md": card_problems,
     "tests/golden/{name}": golden_problems,
+    "helm/radserve/values.yaml": chart_problems,
 }
 """By path, with the pipeline's name for ``{name}``: the rule that looks there."""
 

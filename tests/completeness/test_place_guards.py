@@ -48,6 +48,7 @@ NEARLY = [  # place, its text, what is said about it
     (f"{EXPORT}/__init__.py", "from x import spine\n_MODULES: tuple = (head,)\n", "does not list spine"),
     (f"{EXPORT}/spine.py", "def build(): ...\nSPEC = CHECKPOINTS = 1\n", "defines no DEVIATIONS"),
     (f"{EXPORT}/spine.py", "from x import SPEC\nDEVIATIONS = CHECKPOINTS = {}\nbuild = 1\n", "defines no build()"),
+    ("helm/radserve/values.yaml", "other:\n  - spine\npipelines:\n  - spines\n", "pipelines does not list spine"),
     ("devstack/src/radserve_devstack/demo_studies.py", "STUDIES = {'spines': 1}\nOLD = {'spine': 1}\n", "nothing for"),
 ]
 

@@ -38,7 +38,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def wait_until(condition, timeout_s: float = 10.0) -> None:
+def wait_until(condition, timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
@@ -48,7 +48,7 @@ def wait_until(condition, timeout_s: float = 10.0) -> None:
 def test_a_child_that_ended_is_told_with_its_last_words(script: Path, tmp_path: Path) -> None:
     write(script, "for n in {1..40}; do echo line $n; done; echo 'no such repository' >&2; exit 7")
     started = child.start("server", [], environ={}, log=tmp_path / "server.log")
-    started.process.wait(10)
+    started.process.wait(60)
     with pytest.raises(StackError, match=r"(?s)server ended with exit status 7.*line 40.*no such repository") as caught:
         started.check_alive()
     assert "line 10\n" not in str(caught.value)
@@ -57,7 +57,7 @@ def test_a_child_that_ended_is_told_with_its_last_words(script: Path, tmp_path: 
 def test_the_environment_is_what_was_given_and_nothing_else(script: Path, tmp_path: Path) -> None:
     write(script, "/usr/bin/env")
     started = child.start("server", [], environ={"A": "1"}, log=tmp_path / "server.log")
-    started.process.wait(10)
+    started.process.wait(60)
     names = {line.partition("=")[0] for line in (tmp_path / "server.log").read_text().splitlines()}
     assert names <= {"A", "PWD", "SHLVL", "_"}
     assert "A" in names
@@ -67,7 +67,7 @@ def test_stop_waits_for_a_clean_end(script: Path, tmp_path: Path) -> None:
     write(script, "trap 'echo bye; exit 0' TERM; echo up; while true; do sleep 0.05; done")
     started = child.start("server", [], environ={"PATH": "/bin:/usr/bin"}, log=tmp_path / "server.log")
     wait_until(lambda: "up" in started.log.read_text())
-    started.stop(timeout_s=10)
+    started.stop(timeout_s=60)
     assert started.log.read_text().endswith("bye\n")
 
 
@@ -112,7 +112,7 @@ def test_a_child_started_while_signals_are_held_back_still_hears_them(script: Pa
     with uninterrupted():
         started = child.start("server", [], environ={"PATH": "/bin:/usr/bin"}, log=tmp_path / "server.log")
     started.process.terminate()
-    assert started.process.wait(10) == -signal.SIGTERM
+    assert started.process.wait(60) == -signal.SIGTERM
 
 
 def test_a_signal_that_was_held_back_comes_after_the_block() -> None:

@@ -120,7 +120,7 @@ def test_the_client_readme_lists_every_option() -> None:
     text = (ROOT / "client/README.md").read_text()
     usage = "\n".join(text.split("```")[1::2])
     commands = typer.main.get_command(app).commands
-    assert {"predict", "convert", "pipelines"} == set(commands)
+    assert {"predict", "convert", "pipelines", "score", "evaluate"} == set(commands)
     options = {
         f"{name} {option}"
         for name, sub in commands.items()

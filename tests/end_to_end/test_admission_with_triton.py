@@ -1,6 +1,7 @@
 """The service's queue in front of the real Triton server, counted by Triton's own statistics.
 
-The networks are mocks that sleep; ensemble, batching and priority levels are those that are served.
+The networks are mocks; ensemble, batching and priority levels are those that are served. Nothing here hangs on how fast
+the machine is: a test holds the slot, or the networks, for as long as it needs them busy.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from radserve_contract.pipelines.spine import DEPLOYED
 from radserve_contract.priority import Priority
 from radserve_preproc.admission import Admission, Deadline
 from radserve_preproc.capacity import capacity_of
-from radserve_preproc.errors import Busy, DeadlineExceeded
+from radserve_preproc.errors import Busy, DeadlineExceeded, ModelFailed
 from radserve_preproc.triton import Triton
 from radserve_preproc.triton_grpc import TritonGrpc
 from radserve_triton.server import TritonServer
-from tests.triton_statistics import Ran, ran
+from tests.live_service import wait_for
+from tests.mock_repository import Hold
+from tests.triton_statistics import Ran, pending, ran_in_the_end
 
 STAT, URGENT, ROUTINE = Priority.STAT, Priority.URGENT, Priority.ROUTINE
 ENSEMBLE = DEPLOYED.classification
@@ -32,6 +35,7 @@ NETWORK = DEPLOYED.fusion.members[0].model
 NORMAL = {tensor.name: np.zeros((1, *tensor.dims), np.uint8) for tensor in DEPLOYED.model(ENSEMBLE).inputs}
 # all of them: asked for fewer, Triton 2.51 does not even hand the members' probabilities to the fusion, and fails
 OUTPUTS = [tensor.name for tensor in DEPLOYED.model(ENSEMBLE).outputs]
+LONG_S = 300.0
 SLOW = {name: np.full_like(pixels, 100) for name, pixels in NORMAL.items()}
 
 
@@ -49,9 +53,9 @@ class Clients:
         priority: Priority = ROUTINE,
         *,
         tensors: dict[str, np.ndarray] = NORMAL,
-        timeout_s: float = 30,
+        deadline: Deadline | None = None,
     ) -> None:
-        deadline = Deadline.after(timeout_s)
+        deadline = deadline or Deadline.after(LONG_S)
         async with self.admission.slot(ENSEMBLE, priority, deadline) as grant:
             result = await self.triton.infer(
                 ENSEMBLE,
@@ -64,8 +68,24 @@ class Clients:
         assert result.outputs[DEPLOYED.fusion.output] == pytest.approx(0.1)
         self.answered.append(name)
 
-    def start(self, *names: str, priority: Priority = ROUTINE) -> list[asyncio.Task[None]]:
-        return [asyncio.create_task(self.ask(name, priority)) for name in names]
+    def start(self, *names: str, priority: Priority = ROUTINE, **more: Any) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self.ask(name, priority, **more)) for name in names]
+
+    async def queued(self, wanted: int, priority: Priority = ROUTINE) -> None:
+        """Return as soon as so many wait. It only yields: an answer of Triton's cannot come between."""
+        for _ in range(100):
+            if self.admission.waiting(priority) == wanted:
+                return
+            await asyncio.sleep(0)
+        raise AssertionError(f"{self.admission.waiting(priority)} wait, not {wanted}")
+
+    @contextlib.asynccontextmanager
+    async def taken(self) -> AsyncIterator[None]:
+        """Hold one slot. It ends as a call that failed: of such a one nobody concludes how long calls take."""
+        with contextlib.suppress(ModelFailed):
+            async with self.admission.slot(ENSEMBLE, ROUTINE, Deadline.after(LONG_S)):
+                yield
+                raise ModelFailed("held by hand", model=ENSEMBLE)
 
 
 @contextlib.asynccontextmanager
@@ -81,47 +101,44 @@ async def clients(
         await triton.close()
 
 
-def counted(server: TritonServer, main: Callable[[], Coroutine[Any, Any, None]]) -> Ran:
-    """Run ``main``; what one of the ensemble's networks ran meanwhile."""
-    before = ran(server.http_url, NETWORK)
+def counted(server: TritonServer, main: Callable[[], Coroutine[Any, Any, None]], *, at_least: int = 0) -> Ran:
+    """Run ``main``; what one of the ensemble's networks ran because of it."""
+    before = ran_in_the_end(server.http_url, NETWORK)
     asyncio.run(main())
-    return ran(server.http_url, NETWORK) - before
+    return ran_in_the_end(server.http_url, NETWORK, at_least=before.inferences + at_least) - before
 
 
 def test_a_request_that_hung_up_in_the_queue_never_runs(mock_triton: TritonServer) -> None:
     async def main() -> None:
         async with clients(mock_triton, in_flight=1) as callers:
             tasks = callers.start("runs", "hangs up", "waits")
-            await asyncio.sleep(0.01)
+            await callers.queued(2)
             tasks[1].cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             assert callers.answered == ["runs", "waits"]
-            await asyncio.sleep(0.3)  # whatever else were under way would show by now
 
-    assert counted(mock_triton, main).inferences == 2
+    assert counted(mock_triton, main, at_least=2).inferences == 2
 
 
 def test_a_request_whose_deadline_passes_in_the_queue_never_runs(mock_triton: TritonServer) -> None:
     async def main() -> None:
         async with clients(mock_triton, in_flight=1) as callers:
-            first = asyncio.create_task(callers.ask("slow", tensors=SLOW))
-            await asyncio.sleep(0)
-            started = time.monotonic()
-            with pytest.raises(DeadlineExceeded, match="in the queue"):
-                await callers.ask("late", timeout_s=0.2)
-            assert time.monotonic() - started == pytest.approx(0.2, abs=0.15)
-            await first
-            await asyncio.sleep(0.3)
-            assert callers.answered == ["slow"]
+            async with callers.taken():  # and still is when the late one is told
+                started = time.monotonic()
+                with pytest.raises(DeadlineExceeded, match="in the queue"):
+                    await callers.ask("late", deadline=Deadline.after(0.2))
+                assert time.monotonic() - started >= 0.2
+            await callers.ask("next")
+            assert callers.answered == ["next"]
 
-    assert counted(mock_triton, main).inferences == 1
+    assert counted(mock_triton, main, at_least=1).inferences == 1
 
 
 def test_stat_overtakes_a_full_queue(mock_triton: TritonServer) -> None:
     async def main() -> None:
         async with clients(mock_triton, in_flight=1, queue=10) as callers:
             tasks = callers.start(*(f"routine {number}" for number in range(11)))
-            await asyncio.sleep(0.01)
+            await callers.queued(10)
             tasks += callers.start("stat", priority=STAT)
             results = await asyncio.gather(*tasks, return_exceptions=True)
             assert callers.answered[:2] == ["routine 0", "stat"]
@@ -130,7 +147,7 @@ def test_stat_overtakes_a_full_queue(mock_triton: TritonServer) -> None:
             assert [type(result) for result in results if result is not None] == [Busy]
             assert isinstance(results[10], Busy)
 
-    assert counted(mock_triton, main).inferences == 11
+    assert counted(mock_triton, main, at_least=11).inferences == 11
 
 
 def test_stat_overtakes_at_full_load_too_when_requests_are_batched(mock_triton: TritonServer) -> None:
@@ -138,7 +155,7 @@ def test_stat_overtakes_at_full_load_too_when_requests_are_batched(mock_triton: 
         batch = DEPLOYED.model(NETWORK).max_batch_size
         async with clients(mock_triton, in_flight=batch) as callers:
             tasks = callers.start(*(f"routine {number}" for number in range(5 * batch)))
-            await asyncio.sleep(0.01)
+            await callers.queued(4 * batch)
             tasks += callers.start("stat", priority=STAT)
             await asyncio.gather(*tasks)
             # those that were with Triton already, and those that share its batch
@@ -150,46 +167,58 @@ def test_stat_overtakes_at_full_load_too_when_requests_are_batched(mock_triton: 
 def test_routine_is_not_starved_by_a_stream_of_urgent_work(mock_triton: TritonServer) -> None:
     async def main() -> None:
         async with clients(mock_triton, in_flight=1, queue=1000, ageing_s=0.5) as callers:
-            stream = asyncio.create_task(send_forever(callers, every_s=0.02))
-            await asyncio.sleep(0.2)
-            await callers.ask("routine", timeout_s=20)
+            stream = [asyncio.create_task(ask_forever(callers, name)) for name in "abcdefgh"]
+            await callers.queued(7, URGENT)
+            await callers.ask("routine", deadline=Deadline.after(60))
             waited_on = callers.admission.waiting(URGENT)
-            stream.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await stream
-            assert waited_on > 5, "the stream was no overload, so nothing was proved"
+            for caller in stream:
+                caller.cancel()
+            await asyncio.gather(*stream, return_exceptions=True)
+            assert waited_on >= 6, "the stream was no overload, so nothing was proved"
 
     counted(mock_triton, main)
 
 
-def test_requests_that_are_let_through_together_are_batched_by_triton(mock_triton: TritonServer) -> None:
+def test_requests_that_are_let_through_together_are_batched_by_triton(mock_triton: TritonServer, hold: Hold) -> None:
+    """The networks are held at another film until all that may be with Triton have come."""
+    batch = DEPLOYED.model(NETWORK).max_batch_size
+
     async def main() -> None:
-        batch = DEPLOYED.model(NETWORK).max_batch_size
-        async with clients(mock_triton, in_flight=batch) as callers:
-            await asyncio.gather(*callers.start(*map(str, range(4 * batch))))
+        hold.take()
+        async with clients(mock_triton, in_flight=1) as another, clients(mock_triton, in_flight=batch) as callers:
+            tasks = another.start("held", tensors=SLOW)
+            await asyncio.to_thread(wait_for, lambda: hold.holds(NETWORK))
+            tasks += callers.start(*map(str, range(batch)))
+            await asyncio.to_thread(wait_for, lambda: pending(mock_triton.metrics_url, NETWORK) == batch)
+            hold.let_go()
+            await asyncio.gather(*tasks)
 
-    counts = counted(mock_triton, main)
-    assert counts.inferences == 32
-    assert counts.executions <= counts.inferences / 3, "the limit starves the dynamic batcher"
+    counts = counted(mock_triton, main, at_least=batch + 1)
+    assert counts.inferences == batch + 1
+    assert counts.executions == 2, "the limit starves the dynamic batcher"
 
 
-def test_triton_gets_only_the_time_that_waiting_left(mock_triton: TritonServer) -> None:
+def test_triton_gets_only_the_time_that_waiting_left(mock_triton: TritonServer, hold: Hold) -> None:
+    """Triton would never answer; of 300 s, half a second is left after the queue."""
+    now = 0.0
+
     async def main() -> None:
+        nonlocal now
+        hold.take()
         async with clients(mock_triton, in_flight=1) as callers:
-            first = asyncio.create_task(callers.ask("slow", tensors=SLOW))
-            await asyncio.sleep(0)
-            started = time.monotonic()
+            async with callers.taken():
+                deadline = Deadline.after(LONG_S, lambda: now)
+                (waiting,) = callers.start("slow", tensors=SLOW, deadline=deadline)
+                await callers.queued(1)
+                now = LONG_S - 0.5
             with pytest.raises(DeadlineExceeded, match="in the time that was left"):
-                await callers.ask("slow too", tensors=SLOW, timeout_s=1.5)
-            assert 1.4 <= time.monotonic() - started <= 1.9, "it got a fresh allowance after its wait of 1 s"
-            await first
+                await asyncio.wait_for(waiting, LONG_S / 3)
+        hold.let_go()
 
-    counted(mock_triton, main)
+    assert counted(mock_triton, main, at_least=1).inferences == 1, "Triton finishes what nobody waits for any more"
 
 
-async def send_forever(callers: Clients, *, every_s: float) -> None:
-    """More urgent requests than one at a time can be answered."""
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(1_000_000):
-            tasks.create_task(callers.ask(f"urgent {number}", URGENT))
-            await asyncio.sleep(every_s)
+async def ask_forever(callers: Clients, name: str) -> None:
+    """One urgent request after the other: together more than one at a time can be answered."""
+    while True:
+        await callers.ask(f"urgent {name}", URGENT)

@@ -237,7 +237,7 @@ class TestRequest:
 
     def test_over_the_size_limit_as_announced_is_refused_before_the_body_comes(self, service: ServiceProcess) -> None:
         address = urlsplit(service.url)
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=120)
         connection.putrequest("POST", PREDICT)
         connection.putheader("Content-Type", "multipart/form-data; boundary=x")
         connection.putheader("Content-Length", str(10 * 1024**4))

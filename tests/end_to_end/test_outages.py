@@ -19,7 +19,7 @@ from tests.mock_repository import make_mock_repository
 from tests.predicting import findings, post, refusal
 from tests.service_process import ServiceProcess, running_service
 
-RECOVERY_S = 15.0
+RECOVERY_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def service(triton_port: int, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture
 def http(service: ServiceProcess) -> Iterator[httpx.Client]:
     """A client of it. Whatever happens to Triton, restarting the service would not help."""
-    with httpx.Client(base_url=service.url, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=service.url, trust_env=False, timeout=60) as client:
         yield client
         assert client.get("/livez").status_code == 200
 
@@ -67,7 +67,7 @@ def test_without_triton_every_study_is_refused_at_once(http: httpx.Client, trito
     until(http, 503, "TRITON_UNAVAILABLE")
     started = time.monotonic()
     error = refusal(post(http, NORMAL), 503, "TRITON_UNAVAILABLE")
-    assert time.monotonic() - started < 5, "a client waits for nothing"
+    assert time.monotonic() - started < 20, "a client waits for nothing"  # and not for the deadline of a minute
     assert f"127.0.0.1:{triton_port}" in error["message"]
     assert http.get("/readyz").status_code == 503
 

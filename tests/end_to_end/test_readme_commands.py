@@ -124,7 +124,10 @@ def test_a_ct_command_of_the_readme_works_and_writes_what_it_names(ct_serving: S
 
 def _check(line: str, stdout: str, folder: Path) -> None:
     """What the README promises of the line."""
-    if "image/png" in line:
+    if "radserve score" in line:
+        run = json.loads((folder / "scores" / "run.json").read_text())
+        assert (run["rows"]["ok"], run["rows"]["failed"]) == (2, 0)
+    elif "image/png" in line:
         with Image.open(folder / "overlay.png") as overlay:
             overlay.load()
     elif "--overlay" in line:

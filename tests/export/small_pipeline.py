@@ -18,6 +18,7 @@ from radserve_export.torch2onnx import torch2onnx
 from radserve_export.torch2torchscript import torch2torchscript
 from radserve_export.untrained import untrained_classifier
 from radserve_export.verify import fusion_of, verify_classifier
+from tests.export.written_once import written_once
 
 SIZE = 64
 ARCHITECTURE = "test_resnet"
@@ -59,6 +60,7 @@ def _profile() -> Profile:
     )
 
 
+WRITE_ONNX, WRITE_TORCHSCRIPT = written_once(torch2onnx), written_once(torch2torchscript)
 PROFILE = _profile()
 SMALL = replace(SPEC, name="small", profiles=(PROFILE,))
 
@@ -73,7 +75,7 @@ class SmallExport:
     def build(self, model: ModelSpec, profile: Profile, checkpoint: Path | None) -> Exportable:
         return Exportable(
             untrained_classifier(model) if checkpoint is None else classifier_from_checkpoint(model, checkpoint),
-            write={GraphFormat.ONNX: torch2onnx, GraphFormat.TORCHSCRIPT: torch2torchscript},
+            write={GraphFormat.ONNX: WRITE_ONNX, GraphFormat.TORCHSCRIPT: WRITE_TORCHSCRIPT},
             verify=partial(verify_classifier, tolerance=SPEC.tolerance, threshold=profile.fusion.threshold),
         )
 

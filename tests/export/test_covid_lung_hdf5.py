@@ -203,13 +203,15 @@ def test_whatever_byte_is_damaged_the_file_is_refused_or_read(tmp_path: Path) ->
         written.create_dataset("conv0/conv0/kernel:0", data=np.ones(2, np.float32))
     raw = path.read_bytes()
     refused = 0
-    for position in range(len(raw)):
+    # most of the file is padding: every byte that says something, and every fourth of the zeros
+    positions = [position for position, byte in enumerate(raw) if byte or position % 4 == 0]
+    for position in positions:
         path.write_bytes(raw[:position] + bytes([raw[position] ^ 0xFF]) + raw[position + 1 :])
         try:
             read_keras_weights(path, {"conv0": {"kernel": (2,)}}, "network")
         except (UnreadableCheckpoint, ForeignCheckpoint):
             refused += 1
-    assert 100 < refused < len(raw)
+    assert 100 < refused < len(positions)
 
 
 def test_a_torch_file_is_unreadable_and_a_missing_one_missing(tmp_path: Path) -> None:

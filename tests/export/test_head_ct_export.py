@@ -1,23 +1,30 @@
-"""One backbone of each family from seeded weights to a verified graph; ``make verify-all`` does all 22."""
+"""One backbone of each family from seeded weights to a verified graph; ``make verify-all`` does all 22.
+
+Every second pixel of the phantoms, but for the tests of the phantoms themselves: the code is the same and a quarter of
+the arithmetic is left. At full size the served network is proven whenever a repository is exported.
+"""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import typer
 
 from radserve_contract.pipelines.head_ct import DEPLOYED, NETWORK, SPEC
 from radserve_contract.pipelines.spine import DEPLOYED as FILM
-from radserve_export import head_ct_variants
+from radserve_export import head_ct_samples, head_ct_untrained, head_ct_variants, head_ct_verify
 from radserve_export.errors import ParityError
 from radserve_export.exportable import Exportable
 from radserve_export.formats import GraphFormat
 from radserve_export.head_ct_backbones import BACKBONES, Family, Variant
-from radserve_export.head_ct_samples import rounded, scans, verification_stacks, windowed
+from radserve_export.head_ct_samples import Hounsfield, rounded, scans, verification_stacks, windowed
 from radserve_export.head_ct_untrained import DEFAULT, untrained_head_ct
 from radserve_export.head_ct_verify import decisions, original, verify_head_ct
 from radserve_export.networks import BuiltNetwork, Measurement
@@ -28,6 +35,22 @@ from radserve_export.torch2onnx import check_onnx
 from radserve_export.verify import BATCHED, FLIPS, NOT_FINITE, require_parity
 
 CHEAPEST = BACKBONES["resnet18"]
+SIDE = 112
+SMALL = replace(NETWORK, inputs=(replace(NETWORK.inputs[0], dims=(28, 3, SIDE, SIDE)),))
+
+
+@cache
+def small_scans() -> tuple[Hounsfield, ...]:
+    """The phantoms at half the size."""
+    return tuple(scan[:, ::2, ::2] for scan in scans())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_phantoms() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (head_ct_samples, head_ct_untrained, head_ct_verify):
+            patch.setattr(module, "scans", small_scans)
+        yield
 
 
 @dataclass(frozen=True)
@@ -44,19 +67,19 @@ class Exported:
 
     @property
     def run(self) -> Run:
-        return open_graph(self.graph, NETWORK)
+        return open_graph(self.graph, SMALL)
 
 
 @pytest.fixture(scope="module", params=Family, ids=str)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    item = exportable(untrained_head_ct(NETWORK, Variant(request.param, CHEAPEST)), DEPLOYED)
+    item = exportable(untrained_head_ct(SMALL, Variant(request.param, CHEAPEST)), DEPLOYED)
     graph = tmp_path_factory.mktemp(request.param.value) / "model.onnx"
     item.write[GraphFormat.ONNX](item.network, graph)
     return Exported(item, graph, item.verify(item.network, graph))
 
 
 def test_the_graph_is_the_contracts_and_passes_at_batches_of_one_and_two(exported: Exported) -> None:
-    check_onnx(exported.graph, NETWORK)
+    check_onnx(exported.graph, SMALL)
     require_parity("head_ct", exported.measurements)
     per_batch = {"logits", "probabilities", FLIPS, NOT_FINITE}
     wanted = {(quantity, batch) for quantity in per_batch for batch in (1, 2)} | {(BATCHED, 2)}
@@ -64,7 +87,7 @@ def test_the_graph_is_the_contracts_and_passes_at_batches_of_one_and_two(exporte
 
 
 def test_a_scan_is_answered_alike_beside_a_very_different_one(exported: Exported) -> None:
-    small = rounded(windowed(scans()[3]))
+    small = rounded(windowed(small_scans()[3]))
     stack = verification_stacks(1)[0]
     run = exported.run
     beside = run({"slices": np.stack([stack, small])})["logits"]
@@ -111,7 +134,7 @@ def test_the_torchscript_graph_answers_alike(exported: Exported, tmp_path: Path)
     graph = tmp_path / "model.pt"
     exported.item.write[GraphFormat.TORCHSCRIPT](exported.network, graph)
     stacks = verification_stacks(2)[:1]
-    served, expected = open_graph(graph, NETWORK)({"slices": stacks}), exported.run({"slices": stacks})
+    served, expected = open_graph(graph, SMALL)({"slices": stacks}), exported.run({"slices": stacks})
     for name, allowed in (("logits", SPEC.tolerance.logit), ("probabilities", SPEC.tolerance.probability)):
         np.testing.assert_allclose(served[name], expected[name], rtol=0, atol=allowed)
 
@@ -120,7 +143,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     variant = Variant(Family.FINE_TUNED, CHEAPEST)
     torch.manual_seed(77)
     before = torch.get_rng_state()
-    one, other = (untrained_head_ct(NETWORK, variant).module.state_dict() for _ in range(2))
+    one, other = (untrained_head_ct(SMALL, variant).module.state_dict() for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.allclose(one[name], other[name], atol=1e-5) for name in one)
 
@@ -164,3 +187,24 @@ def test_the_page_of_all_variants_says_what_was_measured_and_what_was_not(
     assert "| resnet18, frozen | 45 | 0 | " in text
     assert text.count("| 1.2e-03 | 0 |") == 2
     assert "Allowed: label flips 0, logits 0.001, probabilities 0.0001, batch against single calls 0.001." in text
+    assert "Refused" not in text
+
+
+def test_a_network_over_its_limit_is_named_on_the_page_and_the_command_fails(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *others = exported.measurements
+    over = replace(first, measured=first.allowed + 1)
+    rounding = {"largest_score_change": 0.0012, "label_flips": 0}
+    monkeypatch.setattr(
+        head_ct_variants,
+        "measure",
+        lambda variant: head_ct_variants.Row(variant, 44_729_245, (over, *others), rounding),
+    )
+    with pytest.raises(typer.Exit) as ended:
+        head_ct_variants.main(tmp_path / "page.md", ["resnet18"])
+    assert ended.value.exit_code == 1
+    assert (
+        f"resnet18, frozen: the graph is not the original network: {over.quantity} at batch"
+        in (tmp_path / "page.md").read_text()
+    )

@@ -232,19 +232,28 @@ def spoilt(built: BuiltNetwork, label: int, by: float) -> BuiltNetwork:
     return replace(built, module=copy.eval())
 
 
+@pytest.fixture(scope="module")
+def small() -> BuiltNetwork:
+    return untrained_slice_classifier(small_slices.NETWORK, any_label=ANY)
+
+
+@pytest.fixture(scope="module")
+def small_graph(small: BuiltNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``small`` as ONNX, proven."""
+    path = tmp_path_factory.mktemp("small") / "model.onnx"
+    torch2onnx(small, path)
+    require_parity("small", verify_slice_labels(small, path, SPEC.tolerance, LABELS))
+    return path
+
+
 @pytest.mark.parametrize("label", range(len(LABELS)))
-def test_a_graph_with_one_wrong_label_is_refused(untrained: BuiltNetwork, label: int, tmp_path: Path) -> None:
-    small = untrained_slice_classifier(small_slices.NETWORK, any_label=ANY)
-    torch2onnx(small, tmp_path / "model.onnx")
-    tolerance = SPEC.tolerance
-    require_parity("small", verify_slice_labels(small, tmp_path / "model.onnx", tolerance, LABELS))
-    found = verify_slice_labels(spoilt(small, label, 0.01), tmp_path / "model.onnx", tolerance, LABELS)
+def test_a_graph_with_one_wrong_label_is_refused(small: BuiltNetwork, small_graph: Path, label: int) -> None:
+    found = verify_slice_labels(spoilt(small, label, 0.01), small_graph, SPEC.tolerance, LABELS)
     with pytest.raises(ParityError, match="logits at batch 1"):
         require_parity("small", found)
 
 
-def test_flips_and_infinities_are_counted_over_all_labels(tmp_path: Path) -> None:
-    small = untrained_slice_classifier(small_slices.NETWORK, any_label=ANY)
+def test_flips_and_infinities_are_counted_over_all_labels(small: BuiltNetwork, tmp_path: Path) -> None:
     torch2onnx(spoilt(small, 2, 100.0), tmp_path / "flipped.onnx")
     torch2onnx(spoilt(small, 4, float("inf")), tmp_path / "infinite.onnx")
     images = torch.from_numpy(verification_slices(small_slices.SIZE, 4))

@@ -80,12 +80,12 @@ def test_the_repository_holds_the_models_asked_for_and_nothing_else(tmp_path: Pa
     assert files(repository) == {
         "manifest.json",
         "small/config.pbtxt",
+        "small/1/ensemble.txt",  # a folder without a file would be lost on the way through an object store
         "small_one/config.pbtxt",
         "small_one/configs/openvino.pbtxt",
         "small_one/1/model.onnx",
         "small_one/1/provenance.json",
     }
-    assert (repository / "small" / "1").is_dir()
 
 
 def test_torchscript_lies_beside_onnx_with_its_variant(tmp_path: Path, source: Path) -> None:

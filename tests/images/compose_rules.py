@@ -64,8 +64,13 @@ def problems(compose: dict[str, Any], flags: dict[str, str], settings: Settings)
 
 
 def built(name: str, service: dict[str, Any]) -> Iterator[str]:
-    """The Dockerfile it is built from is there."""
-    if not (ROOT / service["build"]["context"] / service["build"]["dockerfile"]).is_file():
+    """The Dockerfile it is built from is there; what is not ours is one release, and asked for by its profile."""
+    if "build" not in service:
+        if not re.search(r":v?\d+\.\d+\.\d+$", service["image"]):
+            yield f"{name}: {service['image']} names no release"
+        if not service.get("profiles"):
+            yield f"{name}: starts without being asked for"
+    elif not (ROOT / service["build"]["context"] / service["build"]["dockerfile"]).is_file():
         yield f"{name}: {service['build']['dockerfile']} does not exist"
 
 
@@ -82,13 +87,13 @@ def hardened(name: str, service: dict[str, Any]) -> Iterator[str]:
 
 
 def published(compose: dict[str, Any], flags: dict[str, str]) -> Iterator[str]:
-    """Only the service is published, on this machine only, on the port its image exposes."""
+    """Never Triton, on this machine only; the service on the port its image exposes."""
     for name, service in compose["services"].items():
         for port in service.get("ports", []):
             address, _, inside = _filled(port).rsplit(":", 2)
             if name == "triton" or address != "127.0.0.1":
                 yield f"{name}: publishes {port}"
-            elif inside != (exposed := image_of(service).final.last("EXPOSE").value):
+            elif "build" in service and inside != (exposed := image_of(service).final.last("EXPOSE").value):
                 yield f"{name}: publishes {inside}, its image exposes {exposed}"
 
 
@@ -97,9 +102,16 @@ def reachable(compose: dict[str, Any], flags: dict[str, str]) -> Iterator[str]:
     networks = compose["networks"]
     for name, service in compose["services"].items():
         yield from (f"{name}: network {key} is not declared" for key in service["networks"] if key not in networks)
+    yield from (f"{name}: can reach Triton" for name in compose["services"] if _meets_triton(compose, name))
     for key in compose["services"]["triton"]["networks"]:
         if not (networks.get(key) or {}).get("internal"):
             yield f"triton: network {key} is not internal"
+
+
+def _meets_triton(compose: dict[str, Any], name: str) -> bool:
+    """Whether a service shares a network with Triton although it has no business with it."""
+    shared = set(compose["services"][name]["networks"]) & set(compose["services"]["triton"]["networks"])
+    return bool(shared) and name not in {"triton", "service", "prometheus"}
 
 
 def waited_for(compose: dict[str, Any], flags: dict[str, str]) -> Iterator[str]:

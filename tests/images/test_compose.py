@@ -54,6 +54,10 @@ def test_the_override_takes_the_gpu_away_and_nothing_else():
         ("./.radserve/repository", "./model_repository", "make export writes to"),
         ("RADSERVE_TRITON_ADDRESS: triton:8001", "RADSERVE_TRITON_ADDRESS: triton:8000", "looks for Triton at"),
         ("      RADSERVE_TRITON_ADDRESS:", "      RADSERVE_TRITN: x\n      RADSERVE_TRITON_ADDRESS:", "is no setting"),
+        ("prom/prometheus:v3.5.0", "prom/prometheus:latest", "names no release"),
+        ("profiles: [monitoring]\n    image: grafana", "image: grafana", "starts without being asked for"),
+        ('"127.0.0.1:9090:9090"', '"0.0.0.0:9090:9090"', "prometheus: publishes"),
+        ("networks: [published]", "networks: [inference, published]", "grafana: can reach Triton"),
         (
             "      RADSERVE_TRITON_ADDRESS:",
             "      RADSERVE_PORT: '80'\n      RADSERVE_TRITON_ADDRESS:",

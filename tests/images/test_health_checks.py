@@ -66,7 +66,7 @@ def exit_status(where: tuple[str, str], port: int, **environ: str) -> int:
         pytest.skip("no curl on this machine: apt-get install curl")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {"PATH": path, "RADSERVE_PORT": str(port), **environ}
-    return subprocess.run(command, env=environment, capture_output=True, check=False, timeout=20).returncode
+    return subprocess.run(command, env=environment, capture_output=True, check=False, timeout=120).returncode
 
 
 @pytest.mark.parametrize("where", commands())

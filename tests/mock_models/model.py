@@ -3,13 +3,15 @@
 What it answers follows from the mean of the image, so a test chooses the answer with the film that it sends: under 128
 normal (0.1), from 128 abnormal (0.9), from 250 NaN. The fusion weighs what it gets. The detector answers one box. Each
 execution, whatever its batch, lasts ``sleep_s`` of the config's parameters; a classifier's lasts ``slow_s`` when the
-mean of an image is in 64 to 127.
+mean of an image is in 64 to 127, and then on for as long as there is a file ``hold``: a test decides when it ends, and
+sees by ``held.MODEL`` beside it that it has begun.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,8 @@ class TritonPythonModel:
         parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
         self._sleep_s = float(parameters["sleep_s"])
         self._slow_s = float(parameters["slow_s"])
+        self._hold = Path(parameters["hold"]) if parameters["hold"] else None
+        self._name = args["model_name"]
         self._weights = json.loads(parameters["weights"])
         self._outputs = {output["name"]: [int(dim) for dim in output["dims"]] for output in config["output"]}
 
@@ -37,6 +41,9 @@ class TritonPythonModel:
         inputs = [{tensor.name(): to_array(tensor) for tensor in request.inputs()} for request in requests]
         slow = "logit" in self._outputs and any(map(_is_slow, inputs))
         time.sleep(self._slow_s if slow else self._sleep_s)
+        while slow and self._hold is not None and self._hold.exists():
+            self._hold.with_name(f"held.{self._name}").touch()
+            time.sleep(0.01)
         return [self._respond(request, tensors) for request, tensors in zip(requests, inputs, strict=True)]
 
     def _respond(self, request: Any, inputs: dict[str, np.ndarray]) -> Any:

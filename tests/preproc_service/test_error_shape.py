@@ -21,14 +21,21 @@ from radserve_preproc.error_response import as_radserve_error, error_body
 from radserve_preproc.errors import Busy, ModelFailed, RadserveError, Unavailable, UnfitVolume
 from tests.dicom_files import make_radiograph
 from tests.fake_triton import FakeTriton, spine_outputs
-from tests.live_service import PREDICT, LiveService, error_of
+from tests.live_service import PREDICT, LiveService, error_of, wait_for
 
 FILM = make_radiograph()
 
 
 @pytest.fixture(scope="module")
 def live() -> Iterator[LiveService]:
-    with LiveService(FakeTriton(), request_timeout_s=5) as service:
+    with LiveService(FakeTriton()) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[LiveService]:
+    """A service that gives a study one second."""
+    with LiveService(FakeTriton(), request_timeout_s=1) as service:
         yield service
 
 
@@ -40,6 +47,14 @@ def triton(live: LiveService) -> Iterator[FakeTriton]:
     yield fake
     fake.answer, fake.down, fake.not_ready = spine_outputs(), None, set()
     fake.connection += 1
+
+
+def everything_from(connection: socket.socket) -> bytes:
+    """What the service says until it closes the connection."""
+    answer = b""
+    while piece := connection.recv(65536):
+        answer += piece
+    return answer
 
 
 def failing(error: Exception) -> Any:
@@ -124,12 +139,9 @@ def test_a_malformed_multipart_body(live: LiveService) -> None:
 
 
 def test_a_request_that_is_no_http(live: LiveService) -> None:
-    with socket.create_connection(("127.0.0.1", live.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=120) as connection:
         connection.sendall(b"\x00\x01rubbish\r\n\r\n")
-        answer = b""
-        while piece := connection.recv(65536):
-            answer += piece
-    head, _, body = answer.partition(b"\r\n\r\n")
+        head, _, body = everything_from(connection).partition(b"\r\n\r\n")
     error = json.loads(body)["error"]
     assert head.startswith(b"HTTP/1.1 400 ")
     assert (list(error), error["code"]) == (["code", "message", "request_id", "details"], "BAD_REQUEST")
@@ -185,39 +197,44 @@ def test_a_defect_is_500_without_its_trace_and_the_service_lives_on(live: LiveSe
     assert live.predict(FILM).status_code == 200
 
 
-def test_a_deadline_that_passes_in_triton(triton: FakeTriton, live: LiveService) -> None:
-    triton.answer = lambda model, tensors: asyncio.sleep(30)
-    started = time.monotonic()
-    response = live.predict(FILM)
-    assert (response.status_code, error_of(response)["code"]) == (504, "DEADLINE_EXCEEDED")
-    assert 4 < time.monotonic() - started < 10
+def test_a_deadline_that_passes_in_triton(hasty: LiveService) -> None:
+    """Triton would answer long after the client has given up. A busy machine may use the second up before Triton."""
+    triton = hasty.triton
+    assert isinstance(triton, FakeTriton)
+    triton.answer = lambda model, tensors: asyncio.sleep(1000)
+    for _ in range(60):
+        started = time.monotonic()
+        response = hasty.predict(FILM)
+        assert (response.status_code, error_of(response)["code"]) == (504, "DEADLINE_EXCEEDED")
+        if triton.calls:
+            break
+    assert len(triton.calls) == 1
+    assert time.monotonic() - started >= 1
 
 
-def test_a_deadline_that_passes_during_the_upload(live: LiveService) -> None:
-    def slow() -> Iterator[bytes]:
-        yield b"--x\r\n"
-        time.sleep(6)
-        yield b"rest"
-
-    headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    response = live.client.post(PREDICT, content=slow(), headers=headers)
-    assert (response.status_code, error_of(response)["code"]) == (504, "DEADLINE_EXCEEDED")
-    assert response.headers["connection"] == "close"
+def test_a_deadline_that_passes_during_the_upload(hasty: LiveService) -> None:
+    """The rest of the body is never sent."""
+    with socket.create_connection(("127.0.0.1", hasty.port), timeout=120) as connection:
+        request = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+        connection.sendall(f"{request}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode())
+        head, _, body = everything_from(connection).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 504 ")
+    assert b"\r\nconnection: close" in head
+    error = json.loads(body)["error"]
+    assert (list(error), error["code"]) == (["code", "message", "request_id", "details"], "DEADLINE_EXCEEDED")
 
 
 def test_a_stop_that_does_not_wait_any_longer() -> None:
     """uvicorn cancels what runs at the end of its patience; even that is told in the one shape."""
-    with LiveService(FakeTriton(), request_timeout_s=20) as live:
-        live.triton.answer = lambda model, tensors: asyncio.sleep(30)  # type: ignore[attr-defined]
+    with LiveService(FakeTriton(), request_timeout_s=100) as live:
+        live.triton.answer = lambda model, tensors: asyncio.sleep(1000)  # type: ignore[attr-defined]
         live.server.config.timeout_graceful_shutdown = 1
         answers: list[Any] = []
         asking = threading.Thread(target=lambda: answers.append(live.predict(FILM)))
         asking.start()
-        until = time.monotonic() + 10
-        while not live.triton.calls and time.monotonic() < until:  # type: ignore[attr-defined]
-            time.sleep(0.01)
+        wait_for(lambda: bool(live.triton.calls))  # type: ignore[attr-defined]
         live.server.should_exit = True
-        asking.join(15)
+        asking.join(120)
         assert (answers[0].status_code, error_of(answers[0])["code"]) == (503, "SHUTTING_DOWN")
 
 

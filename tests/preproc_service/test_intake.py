@@ -205,7 +205,7 @@ def test_a_film_in_chunks_is_read(live: LiveService) -> None:
 
 def test_an_announced_size_over_the_limit_is_refused_without_reading_the_body(live: LiveService) -> None:
     """Nothing but the head is sent, and still the answer comes."""
-    with socket.create_connection(("127.0.0.1", live.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=120) as connection:
         head = (
             f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\nContent-Type: {HEADERS['Content-Type']}"
         )
@@ -231,20 +231,20 @@ def test_a_large_file_in_chunks_gets_the_reason(live: LiveService) -> None:
 
 
 def test_a_body_that_never_ends_is_answered_and_cut_off(live: LiveService) -> None:
-    with socket.create_connection(("127.0.0.1", live.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=60) as connection:
         connection.sendall(head("Transfer-Encoding: chunked"))
-        sent, started = 0, time.monotonic()
+        sent = 0
         piece = b"10000\r\n" + bytes(65536) + b"\r\n"
         connection.sendall(b"%x\r\n%s\r\n" % (len(part(b"")) - 2, part(b"")[:-2]))
-        while sent < 64 * LIMIT and time.monotonic() - started < 15:
+        while sent < 64 * LIMIT:
             try:
                 connection.sendall(piece)
-            except OSError:
+            except ConnectionError:
                 break  # cut off: what is to be shown
             sent += 65536
     assert sent < 32 * LIMIT, "the service went on reading"
     assert live.client.get("/livez").status_code == 200
-    assert live.app.state.service.uploads.held_bytes == 0
+    wait_for(lambda: live.app.state.service.uploads.held_bytes == 0)
 
 
 def answer_of(connection: socket.socket) -> bytes:
@@ -256,11 +256,11 @@ def answer_of(connection: socket.socket) -> bytes:
 
 
 def test_a_client_that_stalls_after_a_mistake_gets_its_answer_soon_and_loses_the_connection(live: LiveService) -> None:
-    with socket.create_connection(("127.0.0.1", live.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=120) as connection:
         started = time.monotonic()
         connection.sendall(head("Content-Length: 5000") + part(b"a") + part(b"b"))
         answer = answer_of(connection)
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < live.settings.request_timeout_s / 2, "it waited for the rest of the body"
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"connection: close" in answer
 
@@ -281,7 +281,7 @@ def test_nothing_is_held_after_an_upload_whatever_became_of_it(live: LiveService
 
 def test_uploads_beyond_what_memory_allows_are_told_to_come_back(live: LiveService) -> None:
     """Two slow uploads have announced all that is not kept for STAT; the third is refused until one has gone."""
-    slow = [socket.create_connection(("127.0.0.1", live.port), timeout=10) for _ in range(2)]
+    slow = [socket.create_connection(("127.0.0.1", live.port), timeout=120) for _ in range(2)]
     try:
         for connection in slow:
             connection.sendall(head(f"Content-Length: {LIMIT}") + part(b"")[:-2])
@@ -322,11 +322,11 @@ def test_an_empty_body_in_chunks_is_refused(live: LiveService) -> None:
 
 def test_a_client_that_hangs_up_while_it_sends_leaves_nothing(live: LiveService) -> None:
     before = live.metric("radserve_failures_total", pipeline="spine", code="CLIENT_GONE")
-    with socket.create_connection(("127.0.0.1", live.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=120) as connection:
         connection.sendall(head("Content-Length: 5000") + part(b"abc"))
         wait_for(lambda: live.app.state.service.uploads.held_bytes == 5000)
     wait_for(lambda: live.metric("radserve_failures_total", pipeline="spine", code="CLIENT_GONE") == before + 1)
-    assert live.app.state.service.uploads.held_bytes == 0
+    wait_for(lambda: live.app.state.service.uploads.held_bytes == 0)
 
 
 def test_the_clients_file_name_does_not_matter_to_what_is_read(live: LiveService) -> None:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
+import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from pydicom.uid import CTImageStorage, EncapsulatedPDFStorage
 
+from radserve_preproc import log_fields
+from radserve_preproc.entry import Entry
 from radserve_preproc.log import Hasher, JsonFormatter, configure, describe_exception
+from radserve_preproc.log_fields import FIELDS, LONGEST_TEXT
 from tests.dicom_files import PATIENT_WORDS, make_object, make_radiograph, texture
 from tests.fake_triton import FakeTriton
 from tests.fake_triton_server import Servicer, served_in_thread
 from tests.live_service import PREDICT, wait_for
 from tests.service_process import ServiceProcess, running_service
 
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
+LOGGERS = {"log", "logging.getLogger(__name__)"}
 FILE_NAME = "CANARY_WILHELMINA_1931.dcm"
 UIDS = ("1.2.777.888.1", "1.2.777.888.2", "1.2.777.888.3")
 MARKS = (*PATIENT_WORDS, FILE_NAME, "CANARY_WILHELMINA", *UIDS, "ACC-99887", "Dr. Canarius", "Canary Hospital")
@@ -154,10 +163,12 @@ def written() -> Iterator[io.StringIO]:
     """What ``configure`` makes the process write; the process's own set-up is put back afterwards."""
     root, show = logging.getLogger(), warnings.showwarning
     handlers, level = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     stream = io.StringIO()
     configure("INFO", stream)
     yield stream
     root.handlers[:], warnings.showwarning = handlers, show
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
     root.setLevel(level)
 
 
@@ -175,10 +186,114 @@ def test_a_logger_whose_name_begins_like_ours_is_not_ours(written: io.StringIO) 
 
 
 def test_our_own_words_are_written_with_their_fields(written: io.StringIO) -> None:
-    logging.getLogger("radserve_preproc.x").info("hello %s", "world", extra={"model": "m", "nothing": None})
+    logging.getLogger("radserve_preproc.x").info("hello", extra={"model": "m", "study": None})
     line = json.loads(written.getvalue())
-    assert (line["event"], line["model"]) == ("hello world", "m")
-    assert "nothing" not in line
+    assert list(line) == ["time", "level", "logger", "event", "model"]
+    assert (line["event"], line["model"]) == ("hello", "m")
+
+
+def test_a_field_that_is_not_allowed_is_left_out_and_counted(written: io.StringIO) -> None:
+    extra = {"patient_name": "CANARY", "study_instance_uid": UIDS[0], "model": "m"}
+    logging.getLogger("radserve_preproc.x").info("hello", extra=extra)
+    line = json.loads(written.getvalue())
+    assert (line["model"], line["left_out"]) == ("m", 2)
+    assert not [mark for mark in (*extra.values(), "patient_name") if mark != "m" and mark in written.getvalue()]
+
+
+@pytest.mark.parametrize("field", sorted(set(FIELDS) - {"why", "triton_said", "where"}))
+@pytest.mark.parametrize("value", ["CANARY^WILHELMINA", "Canary Hospital", "1.2.777.888.1", "film of 1931.dcm"])
+def test_an_allowed_field_does_not_take_what_is_a_patients(written: io.StringIO, field: str, value: str) -> None:
+    logging.getLogger("radserve_preproc.x").info("hello", extra={field: value})
+    assert json.loads(written.getvalue())["left_out"] == 1
+    assert value not in written.getvalue()
+
+
+def test_steps_are_words_and_their_times_numbers(written: io.StringIO) -> None:
+    for timings in ({"CANARY^W": 1.0}, {"decode": "CANARY^W"}):
+        logging.getLogger("radserve_preproc.x").info("hello", extra={"timings_s": timings})
+    logging.getLogger("radserve_preproc.x").info("hello", extra={"timings_s": {"decode_wait": 0.25}})
+    assert "CANARY" not in written.getvalue()
+    assert json.loads(written.getvalue().splitlines()[-1])["timings_s"] == {"decode_wait": 0.25}
+
+
+def test_a_long_text_is_cut(written: io.StringIO) -> None:
+    logging.getLogger("radserve_preproc.x").info("hello", extra={"triton_said": "x" * 5000})
+    assert json.loads(written.getvalue())["triton_said"] == "x" * LONGEST_TEXT
+
+
+def test_an_event_is_a_constant_whose_arguments_are_not_written(written: io.StringIO) -> None:
+    logging.getLogger("radserve_preproc.x").info("cannot read %s", "CANARY")
+    assert json.loads(written.getvalue())["event"] == "cannot read %s"
+
+
+def test_uvicorn_tells_its_address_but_nothing_of_a_request(written: io.StringIO) -> None:
+    def say(file: str, text: str, *values: object) -> str:
+        record = logging.LogRecord("uvicorn.error", logging.INFO, f"/uvicorn/{file}", 1, text, values, None)
+        return str(json.loads(JsonFormatter().format(record))["event"])
+
+    assert say("server.py", "Uvicorn running on %s:%d", "127.0.0.1", 8080) == "Uvicorn running on 127.0.0.1:8080"
+    assert say("h11_impl.py", "%s sent %s", "a client", "CANARY") == "%s sent %s"
+
+
+def _log_calls(package: Path) -> Iterator[tuple[str, ast.Call]]:
+    """Every call of a logger in the package, with where it is."""
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            if node.func.attr in LEVELS and ast.unparse(node.func.value) in LOGGERS:
+                yield f"{path.name}:{node.lineno}", node
+
+
+def test_every_line_that_the_service_can_write_has_a_constant_event_and_allowed_fields() -> None:
+    """What the formatter would leave out is a mistake of whoever wrote the call."""
+    wrong, seen = [], 0
+    for where, call in _log_calls(Path(log_fields.__file__).parent):
+        seen += 1
+        event = call.args[1:] if ast.unparse(call.func).endswith(".log") else call.args
+        if len(event) != 1 or not isinstance(event[0], ast.Constant):
+            wrong.append(f"{where}: the event is no constant")
+        fields = [ast.literal_eval(key) for extra in _dicts(call) for key in extra.keys if key is not None]
+        wrong += [f"{where}: {field} is not in log_fields.py" for field in fields if field not in FIELDS]
+    assert wrong == []
+    assert seen > 5, "no calls were found, so nothing was proved"
+
+
+def _dicts(call: ast.Call) -> list[ast.Dict]:
+    return [word.value for word in call.keywords if word.arg == "extra" and isinstance(word.value, ast.Dict)]
+
+
+def test_what_is_noted_of_a_request_may_be_written() -> None:
+    entry = Entry("0" * 31 + "a", "POST", trace_id="f" * 32, status=500, code="INTERNAL_ERROR", study="0" * 16)
+    entry.pipeline, entry.profile, entry.priority, entry.detect = "spine", "deployed", "stat", "auto"
+    entry.received_bytes, entry.sent_bytes, entry.timings_s = 1, 2, {"decode": 0.5}
+    noted = entry.for_log()
+    assert len(noted) == 13
+    assert log_fields.allowed(noted) == noted
+
+
+def test_exceptions_that_nobody_caught_are_written_without_their_words(written: io.StringIO) -> None:
+    def raise_it() -> None:
+        raise ValueError("CANARY in a thread")
+
+    thread = threading.Thread(target=raise_it)
+    thread.start()
+    thread.join()
+    try:
+        raise_it()
+    except ValueError as error:
+        sys.excepthook(ValueError, error, error.__traceback__)
+        sys.unraisablehook(SimpleNamespace(exc_type=ValueError, exc_value=error, exc_traceback=None))
+    found = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert [line["exception"] for line in found] == ["ValueError"] * 3
+    assert "CANARY" not in written.getvalue()
+
+
+def test_the_parts_of_an_exception_group_are_described_too() -> None:
+    described = describe_exception(ExceptionGroup("CANARY", [ValueError("WILHELMINA"), KeyError("x")]))
+    assert [one["exception"] for one in described["group"]] == ["ValueError", "KeyError"]
+    assert "CANARY" not in str(described)
+    assert "WILHELMINA" not in str(described)
 
 
 def test_a_warning_is_written_without_its_words(written: io.StringIO) -> None:

@@ -11,10 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from radserve_contract.pipelines import spine
 from radserve_preproc.error_docs import all_codes
-from radserve_preproc.errors import ModelFailed
+from radserve_preproc.errors import ModelFailed, Unavailable
+from radserve_preproc.settings import Settings
 from tests.dicom_files import make_radiograph
 from tests.fake_triton import FakeTriton, digest_of, published, spine_outputs
-from tests.live_service import LiveService
+from tests.live_service import LiveService, wait_for
 
 FILM = make_radiograph()
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -92,9 +93,10 @@ def test_decisions_and_scores_are_counted(scraped: Samples) -> None:
     assert value(scraped, "radserve_score_sum", **labels) == pytest.approx(1.8)
 
 
-def test_stages_are_timed_by_priority(scraped: Samples) -> None:
+def test_stages_are_timed_by_pipeline_and_priority(scraped: Samples) -> None:
+    name, of_spine = "radserve_stage_duration_seconds_count", {"pipeline": "spine"}
     routine = {
-        stage: value(scraped, "radserve_stage_duration_seconds_count", stage=stage, priority="routine")
+        stage: value(scraped, name, **of_spine, stage=stage, priority="routine")
         for stage in ("upload", "decode", "tensorise", "classify", "detect", "fuse", "render")
     }
     assert routine == {
@@ -106,7 +108,7 @@ def test_stages_are_timed_by_priority(scraped: Samples) -> None:
         "fuse": 3,
         "render": 1,
     }
-    assert value(scraped, "radserve_stage_duration_seconds_count", stage="detect", priority="stat") == 1
+    assert value(scraped, name, **of_spine, stage="detect", priority="stat") == 1
 
 
 def test_buckets_reach_from_5_ms_to_a_minute(scraped: Samples) -> None:
@@ -118,6 +120,13 @@ def test_buckets_reach_from_5_ms_to_a_minute(scraped: Samples) -> None:
         and dict(labels)["priority"] == "stat"
     ]
     assert (edges[0], edges[-2], edges[-1]) == (0.005, 60.0, float("inf"))
+
+
+def test_buckets_of_requests_reach_as_far_as_a_ct_study_may_take(scraped: Samples) -> None:
+    edges = {
+        float(dict(labels)["le"]) for name, labels in scraped if name == "radserve_request_duration_seconds_bucket"
+    }
+    assert max(edges - {float("inf")}) > Settings().series_timeout_s
 
 
 def test_triton_calls_are_timed_by_model_and_outcome(scraped: Samples) -> None:
@@ -148,6 +157,27 @@ def test_models_are_shown_with_version_digest_and_training(scraped: Samples) -> 
     assert value(scraped, "radserve_ready") == 1
 
 
+def test_each_check_of_readiness_is_shown(scraped: Samples) -> None:
+    checks = {dict(labels)["check"]: passed for (name, labels), passed in scraped.items() if "check_passed" in name}
+    models = {f"model {spec.name}" for spec in spine.DEPLOYED.models}
+    assert checks == dict.fromkeys({"not shutting down", "warm-up", "triton", "pipelines"} | models, 1)
+
+
+def test_a_check_says_what_readiness_said_last() -> None:
+    triton = FakeTriton()
+    with LiveService(triton, model_refresh_s=0.001) as live:
+        triton.not_ready.add("spine_yolo11")
+        wait_for(lambda: live.client.get("/readyz").status_code == 503)
+        assert live.metric("radserve_ready") == 0
+        assert live.metric("radserve_check_passed", check="model spine_yolo11") == 0
+        assert live.metric("radserve_check_passed", check="model spine_resnet50") == 1
+        triton.down = Unavailable("gone")
+        wait_for(lambda: live.client.get("/readyz?verbose").text.count("gone") > 0)
+        gone = samples(live)
+    assert value(gone, "radserve_check_passed", check="triton") == 0
+    assert not [labels for name, labels in gone if "model" in str(dict(labels).get("check"))], "nobody knows"
+
+
 def test_a_replaced_model_disappears_from_the_scrape() -> None:
     triton = FakeTriton()
     with LiveService(triton) as live:
@@ -175,7 +205,7 @@ def test_labels_come_from_closed_sets(scraped: Samples) -> None:
     labels = {label for name, pairs in scraped if name.startswith("radserve_") for label, _ in pairs}
     assert labels == {
         *("pipeline", "profile", "priority", "status", "code", "stage", "le", "gate", "work", "outcome"),
-        *("model", "version", "digest", "trained", "finding", "label"),
+        *("model", "version", "digest", "trained", "finding", "label", "check"),
     }
 
 

@@ -93,16 +93,16 @@ def running(environment: Path, triton_address: str, log: Path) -> Iterator[httpx
             stderr=subprocess.STDOUT,
         )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=120) as http:
             wait(http, process, log)
             yield http
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 def wait(http: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(300):
+    for _ in range(1200):
         assert process.poll() is None, log.read_text()
         try:
             if http.get("/livez").is_success:

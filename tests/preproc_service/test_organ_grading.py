@@ -199,7 +199,7 @@ def test_head_without_gradcam_is_refused(overlay: str | None) -> None:
 
 
 def test_an_unknown_head_is_refused_and_the_heads_are_listed() -> None:
-    with pytest.raises(BadRequest, match="no head 'pancreas'; there is: bowel, extravasation, liver, kidney, spleen"):
+    with pytest.raises(BadRequest, match="no such head; there is: bowel, extravasation, liver, kidney, spleen"):
         TASK.check(SINGLE, Picture("gradcam", head="pancreas"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -134,16 +135,20 @@ def test_an_error_of_abandoned_work_disturbs_nobody() -> None:
 def test_no_more_jobs_run_than_there_are_threads() -> None:
     async def main() -> int:
         pool = CpuPool(2, queue=20, ageing_s=10)
-        running, most = 0, 0
+        running, most, lock = 0, 0, threading.Lock()
+        both_there = threading.Barrier(2, timeout=60)  # each waits for another: a busy machine changes nothing
 
         def job() -> None:
             nonlocal running, most
-            running += 1
-            most = max(most, running)
-            time.sleep(0.02)
-            running -= 1
+            with lock:
+                running += 1
+                most = max(most, running)
+            both_there.wait()
+            time.sleep(0.02)  # a third would come now
+            with lock:
+                running -= 1
 
-        jobs = [pool.run(Job.DECODE, Priority.ROUTINE, Deadline.after(30), job) for _ in range(8)]
+        jobs = [pool.run(Job.DECODE, Priority.ROUTINE, Deadline.after(600), job) for _ in range(8)]
         await asyncio.gather(*jobs)
         pool.close()
         return most

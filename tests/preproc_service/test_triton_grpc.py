@@ -19,8 +19,9 @@ from radserve_preproc import triton_grpc
 from radserve_preproc.errors import BadModelOutput, Busy, DeadlineExceeded, ModelFailed, ModelNotReady, Unavailable
 from radserve_preproc.settings import Balancing
 from radserve_preproc.triton import InferResult
+from radserve_preproc.triton_channel import INT32_MAX, channel_options
 from radserve_preproc.triton_errors import TABLE, translated
-from radserve_preproc.triton_grpc import INT32_MAX, TritonGrpc, channel_options, read_outputs
+from radserve_preproc.triton_grpc import TritonGrpc, read_outputs
 from tests.fake_triton import CLASSES, FakeTriton, digest_of, published
 from tests.fake_triton_server import Servicer, served
 
@@ -82,14 +83,14 @@ def test_priority_and_request_id_reach_triton(priority: Priority, level: int) ->
     assert servicer.requests[0].id == "request-1"
 
 
-def test_a_message_over_grpcs_4_mb_passes() -> None:
+def test_a_volume_of_512_mb_passes_where_grpc_would_stop_at_4() -> None:
     triton = FakeTriton()
-    volume = np.zeros((1, 1, 9 * 2**20), np.uint8)
+    volume = np.zeros((1, 1024, 512, 512), np.uint16)
 
     async def main() -> None:
         async with connected(Servicer(triton), balancing=Balancing.ROUND_ROBIN) as client:
             await client.infer(
-                MODEL, {"v": volume}, ["score"], priority=Priority.STAT, timeout_s=30, request_id="request-1"
+                MODEL, {"v": volume}, ["score"], priority=Priority.STAT, timeout_s=120, request_id="request-1"
             )
 
     asyncio.run(main())
@@ -116,6 +117,22 @@ def test_a_call_that_finds_no_server_is_made_once_more() -> None:
     asyncio.run(main())
     assert len(servicer.requests) == 2
     assert retried == [MODEL]
+
+
+def test_a_question_that_finds_no_server_is_asked_once_more_and_is_no_retried_study() -> None:
+    servicer = Servicer(FakeTriton())
+    retried: list[str] = []
+
+    async def main() -> None:
+        async with connected(servicer, on_retry=retried.append) as client:
+            servicer.deaf_for = 1
+            assert await client.ready(MODEL)
+            servicer.deaf_for = 2
+            with pytest.raises(Unavailable, match="does not answer"):
+                await client.ready(MODEL)
+
+    asyncio.run(main())
+    assert retried == []
 
 
 def test_a_second_failure_is_final() -> None:

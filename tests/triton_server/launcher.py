@@ -35,7 +35,7 @@ class Launcher:
         )
         self.output: list[str] = []
         if wait_ready:
-            self._read_until("ready:")
+            self.read_until("ready:")
 
     def __enter__(self) -> Launcher:
         return self
@@ -43,7 +43,7 @@ class Launcher:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=START_S)
 
     def stop(self, number: signal.Signals) -> tuple[int, str]:
         """Send the signal; exit status and standard error."""
@@ -62,7 +62,8 @@ class Launcher:
         (name,) = {word.removeprefix("--id=") for command in commands for word in command if word.startswith("--id=")}
         return name
 
-    def _read_until(self, word: str) -> None:
+    def read_until(self, word: str) -> None:
+        """Wait for a line with that word on standard output."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.output.append(line.rstrip("\n"))
@@ -90,7 +91,7 @@ def left_behind(name: str) -> list[str]:
     return [*(" ".join(command) for command in processes(name).values()), *map(str, files)]
 
 
-def wait_until(condition: Callable[[], bool], *, timeout_s: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = 120) -> None:
     """Until the condition holds; AssertionError when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

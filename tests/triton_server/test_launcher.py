@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 
@@ -129,10 +128,10 @@ def test_a_model_that_hangs_on_unload_is_not_waited_for_without_end(stubborn: Pa
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_does_not_make_it_leave_its_server_behind(stubborn: Path, second: signal.Signals):
     """Ctrl-C twice; or once in a terminal, which reaches a parent too, and that parent's SIGTERM."""
-    with Launcher(stubborn, "--no-verify") as launcher:
+    with Launcher(stubborn, "--no-verify", RADSERVE_SERVER_EXIT_TIMEOUT_S="5") as launcher:
         name = launcher.server_name()
         launcher.process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        launcher.read_until("stopping")
         assert launcher.process.poll() is None, "it has stopped already, so the second signal shows nothing"
 
         assert launcher.stop(second)[0] == 130

@@ -83,6 +83,12 @@ def test_a_gpu_is_hidden_from_a_runtime_that_cannot_use_it(tmp_path: Path, monke
     assert runtime.environment()["CUDA_VISIBLE_DEVICES"] == ("0" if cuda else "-1")
 
 
+def test_onnx_runtime_is_told_to_tell_nobody(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
+
+    assert TritonRuntime(tmp_path, "3.11").environment()["ORT_DISABLE_TELEMETRY"] == "1"
+
+
 def test_backends_are_copies_with_the_stub_beside_the_library(tmp_path: Path):
     folder = assemble_backends(REAL, tmp_path)
 

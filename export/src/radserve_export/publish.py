@@ -6,7 +6,7 @@
     <repository>/<model>/config.pbtxt         from git, plus the radserve_* parameters
     <repository>/<model>/configs/*.pbtxt      engine variants, likewise
     <repository>/<model>/labels.txt, ...      from git; for a detector the checkpoint's class names
-    <repository>/<model>/1/model.onnx, provenance.json
+    <repository>/<model>/1/model.onnx, provenance.json; of an ensemble, ensemble.txt
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ CONFIG = "config.pbtxt"
 VARIANTS = "configs"
 LABELS = "labels.txt"
 PROVENANCE = "provenance.json"
+NO_GRAPH = "ensemble.txt"
+WHY_NO_GRAPH = "Triton wants a version folder of ensembles too, and object stores keep no empty ones.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,9 @@ def _publish_model(model: ServedModel, source: Path, target: Path, formats: froz
     """One model's folder: its own files, configs with parameters, graphs, provenance."""
     configs = [(path, read_config(path, model.spec.name)) for path in _configs(source, formats)]
     _copy_own_files(source, target)
-    (target / VERSION).mkdir()  # Triton wants a version folder of ensembles too
+    (target / VERSION).mkdir()
+    if not model.graphs:
+        (target / VERSION / NO_GRAPH).write_text(WHY_NO_GRAPH, encoding="utf-8")
     digests = {kind: sha256_of_file(graph) for kind, graph in model.graphs.items()}
     for path, config in configs:
         parameters = _parameters(path, config, model, digests)

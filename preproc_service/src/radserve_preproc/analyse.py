@@ -30,6 +30,7 @@ from radserve_preproc.stopwatch import Stopwatch
 from radserve_preproc.study import DecodedImage, RawStudy
 from radserve_preproc.tasks.registry import task_of
 from radserve_preproc.tasks.task import Analysis, Outcome, Outputs
+from radserve_preproc.tracing import TRITON, step
 from radserve_preproc.triton import InferResult, Tensor, check_outputs
 
 Result = TypeVar("Result")
@@ -114,7 +115,7 @@ class _Steps:
         names = [output.name for output in spec.outputs]
 
         async def call(grant: Grant) -> InferResult:
-            with self._service.metrics.triton_call(model):
+            with self._service.metrics.triton_call(model), step(TRITON, model=model):
                 return await self._service.triton.infer(
                     model,
                     tensors,

@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from radserve_contract.pipelines import PIPELINES
 from radserve_contract.spec import PipelineSpec
@@ -24,10 +25,13 @@ from radserve_preproc.quiet import silence_libraries
 from radserve_preproc.readiness import Readiness
 from radserve_preproc.render_json import RESEARCH_USE
 from radserve_preproc.routes import docs, health, pipelines, predict
+from radserve_preproc.score_reference import read_references
 from radserve_preproc.service import build_service
 from radserve_preproc.settings import ConfigurationError, Settings
+from radserve_preproc.tracing import make_tracing
 from radserve_preproc.triton import Triton
 from radserve_preproc.triton_grpc import TritonGrpc
+from radserve_preproc.triton_tls import tls_files
 
 # FastAPI traces and measures every request through OpenTelemetry as soon as an SDK is installed; spans would carry what
 # clients send. Metrics are ours alone.
@@ -37,7 +41,7 @@ Connect = Callable[[Settings, Metrics], Triton]
 
 def connect(settings: Settings, metrics: Metrics) -> Triton:
     """The real Triton at the settings' address."""
-    return TritonGrpc(settings.triton_address, settings.triton_balancing, metrics.triton_retry)
+    return TritonGrpc(settings.triton_address, settings.triton_balancing, metrics.triton_retry, tls=tls_files(settings))
 
 
 def chosen(specs: tuple[PipelineSpec, ...], names: str) -> tuple[PipelineSpec, ...]:
@@ -57,10 +61,13 @@ def create_app(
     Raises
     ------
     ConfigurationError
-        The settings name a pipeline that does not exist.
+        The settings name a pipeline that does not exist, or a file that is no score reference or no certificate.
     """
     specs = chosen(specs, settings.pipelines)
-    metrics = Metrics()
+    metrics = Metrics(read_references(settings.score_reference))
+    if tls := tls_files(settings):
+        tls.read()
+        metrics.show_certificates(tls.with_certificates())
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -73,6 +80,7 @@ def create_app(
         warming.cancel()
         await asyncio.gather(warming, return_exceptions=True)
         await service.close()
+        await asyncio.to_thread(tracing.close)
 
     app = FastAPI(
         title="radserve",
@@ -86,8 +94,11 @@ def create_app(
     )
     for error in (RadserveError, RequestValidationError, HTTPException):
         app.add_exception_handler(error, handle)
+    addresses = {str(app.openapi_url)}
     for module in (predict, pipelines, health, docs):
         app.include_router(module.router)
+        addresses |= {route.path for route in module.router.routes if isinstance(route, Route)}
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]  # how FastAPI wants it
-    app.add_middleware(Envelope, metrics=metrics, draining=lambda: app.state.readiness.draining)
+    tracing = make_tracing(settings, specs, addresses)
+    app.add_middleware(Envelope, metrics=metrics, tracing=tracing, draining=lambda: app.state.readiness.draining)
     return app

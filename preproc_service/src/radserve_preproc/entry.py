@@ -16,8 +16,10 @@ NONE = "none"
 CLIENT_GONE = 499
 """Status in log and metrics for a client that hung up; nothing is sent. nginx's number for it."""
 
-# No dots, at least one letter: an accession number or a UID cannot pass, and so cannot reach the log
-_REQUEST_ID = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]{8,64}")
+METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT".split())
+
+# What proxies and libraries make up, and nothing that a name, an accession number or a UID looks like: it is logged
+_REQUEST_ID = re.compile(r"(?=\d*[a-f])[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class Entry:
     priority: str = NONE
     detect: str = NONE
     study: str | None = None
+    trace_id: str = ""
     received_bytes: int = 0
     sent_bytes: int = 0
     unread: bool = False
@@ -47,7 +50,9 @@ class Entry:
         return {name: value for name, value in said.items() if value and value != NONE}
 
 
-_IN_LOG = "request_id method status code pipeline profile priority detect study received_bytes sent_bytes".split()
+_IN_LOG = (
+    "request_id trace_id method status code pipeline profile priority detect study received_bytes sent_bytes"
+).split()
 
 
 def entry_of(request: Request) -> Entry:
@@ -60,8 +65,13 @@ def attach(scope: Scope, entry: Entry) -> None:
     scope["radserve.entry"] = entry
 
 
+def known_method(method: str) -> str:
+    """The method when HTTP has it; HTTP's grammar lets any word pass for one."""
+    return method if method in METHODS else NONE
+
+
 def request_id(offered: str | None) -> str:
-    """The client's request id when it is harmless, else a new one of 32 hex digits."""
+    """The client's request id when it is 32 hex digits or a UUID, else a new one of 32 hex digits."""
     if offered is not None and _REQUEST_ID.fullmatch(offered):
         return offered
     return secrets.token_hex(16)

@@ -1,8 +1,9 @@
 """Log records in, one JSON object per line on stdout out. No patient's name, id, date or file name gets through.
 
 Libraries put what they read into their messages: pydicom warns with the value it dislikes, exceptions quote their
-input. So only the words of our own loggers and uvicorn's are written. Of anybody else's record, of any warning and
-of any exception the line says who and where, not what. UIDs appear as keyed hashes only (``Hasher``).
+input. So only what our own loggers say is written, as a constant event with the fields that are allowed
+(``log_fields.py``), and what uvicorn says of itself. Of anybody else's record, of any warning and of any exception,
+caught or not, the line says who and where, not what. UIDs appear as keyed hashes only (``Hasher``).
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ import json
 import logging
 import secrets
 import sys
+import threading
 import traceback
 import warnings
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, TextIO
 
-OUR_WORDS = ("radserve_preproc", "uvicorn")
+from radserve_preproc.log_fields import allowed
+
+OURS = "radserve_preproc"
+UVICORN = "uvicorn"
+OF_ITSELF = frozenset({"server.py", "on.py"})
+"""uvicorn's modules that talk of the server's start and end, not of requests: only their values are written."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -36,10 +44,10 @@ class Hasher:
 
 
 class JsonFormatter(logging.Formatter):
-    """One line per record; fields of ``extra`` stand beside the message."""
+    """One line per record; the allowed fields of ``extra`` stand beside the event."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as JSON: time (UTC), level, logger, event, then what ``extra`` gave."""
+        """The record as JSON: time (UTC), level, logger, event, then what is allowed of ``extra``."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -59,7 +67,11 @@ def describe_exception(error: BaseException) -> dict[str, Any]:
         "stack": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     }
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return described | {"cause": describe_exception(cause)} if cause is not None else described
+    if cause is not None:
+        described["cause"] = describe_exception(cause)
+    if isinstance(error, BaseExceptionGroup):
+        described["group"] = [describe_exception(one) for one in error.exceptions]
+    return described
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
@@ -68,13 +80,25 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     warnings.showwarning = _log_warning
+    # those of Python print what the exception says
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda hook: _log_uncaught(hook.exc_type, hook.exc_value, hook.exc_traceback)
+    sys.unraisablehook = lambda hook: _log_uncaught(hook.exc_type, hook.exc_value, hook.exc_traceback)
 
 
 def _words(record: logging.LogRecord) -> dict[str, Any]:
-    if record.name.split(".")[0] not in OUR_WORDS:
+    speaker = record.name.split(".")[0]
+    if speaker == UVICORN:
+        return {"event": record.getMessage() if record.filename in OF_ITSELF else str(record.msg)}
+    if speaker != OURS:
         return {"event": "record of a library", "where": f"{record.pathname}:{record.lineno}"}
-    extra = {name: value for name, value in vars(record).items() if name not in _STANDARD and value is not None}
-    return {"event": record.getMessage(), **extra}
+    # not getMessage(): an event is a constant, and values have fields
+    return {"event": str(record.msg), **allowed({k: v for k, v in vars(record).items() if k not in _STANDARD})}
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if error is not None and not issubclass(kind, KeyboardInterrupt):
+        logging.getLogger(__name__).error("an exception that nobody caught", exc_info=(kind, error, trace))
 
 
 def _log_warning(  # takes the place of warnings.showwarning, which prints the message

@@ -6,8 +6,9 @@ Names as https://prometheus.io/docs/practices/naming asks: prefix ``radserve_``,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
@@ -26,19 +27,23 @@ from radserve_contract.findings import Findings, ModelIdentity
 from radserve_contract.priority import Priority
 from radserve_contract.spec import PipelineSpec
 from radserve_preproc.admission import Outcome
+from radserve_preproc.certificates import Certificates
 from radserve_preproc.entry import NONE, Entry
 from radserve_preproc.error_docs import all_codes
 from radserve_preproc.errors import InternalError, RadserveError
+from radserve_preproc.score_reference import SCORE_EDGES, Reference, References
 
 STAGE_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0)
+REQUEST_S = (*STAGE_S, 90.0, 120.0, 180.0)
+"""A CT study may take as long as RADSERVE_SERIES_TIMEOUT_S, by default 170 s."""
 UPLOAD_BYTES = tuple(float(1 << power) for power in range(14, 30, 2))
-SCORES = tuple(step / 20 for step in range(1, 21))
 
 
 class Metrics:
-    """The metrics of one service, in a registry of their own."""
+    """The metrics of one service, in a registry of their own. ``references`` are what its scores should look like."""
 
-    def __init__(self) -> None:
+    def __init__(self, references: Iterable[Reference] = ()) -> None:
+        self._references = tuple(references)
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter and histogram, that nobody asks for
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -62,13 +67,13 @@ class Metrics:
             "radserve_request_duration_seconds",
             "From a predict request's arrival to the end of its answer",
             ("pipeline", "profile", "priority"),
-            buckets=STAGE_S,
+            buckets=REQUEST_S,
             registry=registry,
         )
         self._stages = Histogram(
             "radserve_stage_duration_seconds",
             "Seconds per step of an analysis; *_wait is the waiting before it",
-            ("stage", "priority"),
+            ("pipeline", "stage", "priority"),
             buckets=STAGE_S,
             registry=registry,
         )
@@ -113,7 +118,7 @@ class Metrics:
             "radserve_score",
             "Scores per study, by what they are of: the decision, a label, an organ's grade, the marked share",
             ("pipeline", "profile", "finding"),
-            buckets=SCORES,
+            buckets=SCORE_EDGES,
             registry=registry,
         )
         self._decisions = Counter(
@@ -122,7 +127,15 @@ class Metrics:
             ("pipeline", "profile", "finding", "label", "trained"),
             registry=registry,
         )
-        self.ready = Gauge("radserve_ready", "1 when the service is ready", registry=registry)
+        self._ready = Gauge(
+            "radserve_ready", "1 when the service was ready when /readyz was last asked", registry=registry
+        )
+        self._checks = Gauge(
+            "radserve_check_passed",
+            "1 when this part of readiness was so when /readyz was last asked; models only while Triton answers",
+            ("check",),
+            registry=registry,
+        )
 
     def expect(self, pipelines: Iterable[PipelineSpec]) -> None:
         """Start the counters that alerts watch at 0: Prometheus misses the first step of one that appears as 1."""
@@ -145,9 +158,9 @@ class Metrics:
         """Note a file that was received whole."""
         self._upload.labels(pipeline).observe(size_bytes)
 
-    def stage(self, priority: Priority, stage: str, seconds: float) -> None:
+    def stage(self, pipeline: str, priority: Priority, stage: str, seconds: float) -> None:
         """Note how long a step took."""
-        self._stages.labels(stage, priority.value).observe(seconds)
+        self._stages.labels(pipeline, stage, priority.value).observe(seconds)
 
     def findings(self, findings: Findings) -> None:
         """Count a study that was scored."""
@@ -178,9 +191,21 @@ class Metrics:
         """An observer for the ``Admission`` of that name."""
         return GateMetrics(name, self._queue_depth, self._in_flight, self._queue_wait)
 
+    def checked(self, checks: Mapping[str, bool]) -> None:
+        """Show what readiness found, by the name of each check; a check that is gone disappears."""
+        self._ready.set(all(checks.values()))
+        self._checks.clear()
+        for name, passed in checks.items():
+            self._checks.labels(name).set(passed)
+
     def show_models(self, identities: Callable[[], Iterable[ModelIdentity]]) -> None:
-        """Show what answers as ``radserve_model_info``; asked at every scrape."""
+        """Show what answers as ``radserve_model_info``, and the references of its scores; asked at every scrape."""
         self.registry.register(_ModelInfo(identities))
+        self.registry.register(References(self._references, identities))
+
+    def show_certificates(self, files: Mapping[str, Path]) -> None:
+        """Show when the certificates of these PEM files expire, by what each is for; read at every scrape."""
+        self.registry.register(Certificates(files))
 
 
 class GateMetrics:

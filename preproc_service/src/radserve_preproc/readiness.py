@@ -72,7 +72,7 @@ class Readiness:
             Check("warm-up", self._cold),
         ]
         checks += await self._pipeline_checks()
-        self._service.metrics.ready.set(all(check.passed for check in checks))
+        self._service.metrics.checked({check.name: check.passed for check in checks})
         return checks
 
     async def _pipeline_checks(self) -> list[Check]:

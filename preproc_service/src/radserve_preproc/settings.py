@@ -63,11 +63,21 @@ class Settings(BaseSettings):
         pattern=r"^([a-z0-9_]+(,[a-z0-9_]+)*)?$",
         description="pipelines to serve, separated by commas; empty: those whose default profile Triton has",
     )
-    triton_address: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC endpoint")
+    triton_address: str = Field(
+        "127.0.0.1:8001",
+        description="host:port of Triton's gRPC endpoint; dns:///name:port for every address of a headless Service",
+    )
     triton_balancing: Balancing = Field(
         Balancing.PICK_FIRST,
         description="pick_first keeps to one Triton; round_robin spreads over the addresses of a headless Service",
     )
+    triton_ca_file: str = Field(
+        "", description="PEM file of the authority that signed Triton's certificate; empty: no TLS to Triton"
+    )
+    triton_cert_file: str = Field(
+        "", description="PEM file of the service's own certificate, for a Triton that asks for one (mutual TLS)"
+    )
+    triton_key_file: str = Field("", description="PEM file of its key, without passphrase")
     triton_batches: Count = Field(
         1, description="full batches per network that are with Triton at once; as many as it has instances"
     )
@@ -118,6 +128,20 @@ class Settings(BaseSettings):
     log_hash_key: SecretStr | None = Field(
         None, description="key of the hashes that stand for UIDs in logs; random per process when not set"
     )
+    trace_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[^/?#@\s]+)?$",
+        description="collector that traces go to, OTLP over gRPC, such as http://collector:4317; empty: no tracing",
+    )
+    trace_sample_ratio: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of requests that is traced, where their caller (traceparent) has not decided",
+    )
+    score_reference: str = Field(
+        "", description="file of recorded scores that drift is measured against (docs/runbooks); empty: none"
+    )
 
     @model_validator(mode="after")
     def _one_upload_fits(self) -> Settings:
@@ -128,6 +152,16 @@ class Settings(BaseSettings):
                     f"RADSERVE_UPLOADS_HELD_BYTES ({self.uploads_held_bytes}) is below {variable(name)}"
                     f" ({limit_bytes}): the largest allowed upload would never get in"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _tls_files_are_complete(self) -> Settings:
+        if bool(self.triton_cert_file) != bool(self.triton_key_file):
+            raise ValueError("RADSERVE_TRITON_CERT_FILE and RADSERVE_TRITON_KEY_FILE belong together; one is missing")
+        if self.triton_cert_file and not self.triton_ca_file:
+            raise ValueError(
+                "RADSERVE_TRITON_CERT_FILE without RADSERVE_TRITON_CA_FILE: nothing would tell Triton from an impostor"
+            )
         return self
 
     @classmethod

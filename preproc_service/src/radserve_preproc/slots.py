@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from radserve_contract.priority import Priority
 from radserve_preproc.admission import Admission, Grant
 from radserve_preproc.deadline import Deadline
+from radserve_preproc.tracing import QUEUE, step
 
 Result = TypeVar("Result")
 
@@ -78,7 +80,9 @@ class Slots:
         work: Callable[[Grant], Awaitable[Result]],
         progress: _Progress,
     ) -> Done[Result]:
-        async with self._admission.slot(name, priority, deadline) as grant:
+        async with AsyncExitStack() as held:
+            with step(QUEUE):
+                grant = await held.enter_async_context(self._admission.slot(name, priority, deadline))
             progress.begun = True
             return Done(await work(grant), grant.waited_s)
 

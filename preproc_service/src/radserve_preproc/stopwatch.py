@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from radserve_preproc import tracing
 from radserve_preproc.slots import Done
 
 Result = TypeVar("Result")
@@ -23,13 +24,15 @@ class Stopwatch:
     def step(self, name: str) -> Iterator[None]:
         """Time the block; a step taken twice adds up. One that fails is not timed: it was not done."""
         started = time.perf_counter()
-        yield
+        with tracing.step(name):
+            yield
         self._add(name, time.perf_counter() - started)
 
     async def queued(self, name: str, work: Awaitable[Done[Result]]) -> Result:
         """Time work that waited for a slot: the waiting as ``<name>_wait``, the rest as ``name``."""
         started = time.perf_counter()
-        done = await work
+        with tracing.step(name):
+            done = await work
         self._add(f"{name}_wait", done.waited_s)
         self._add(name, time.perf_counter() - started - done.waited_s)
         return done.result

@@ -6,7 +6,10 @@ Exit status: 0 stopped on request (SIGTERM), 130 stopped by Ctrl-C, 1 the server
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
 from types import FrameType
@@ -20,6 +23,7 @@ from radserve_triton.repository import summarise
 from radserve_triton.runtime import TritonRuntime, find_runtime
 from radserve_triton.server import TritonServer
 from radserve_triton.settings import Log, ServerSettings, load_settings
+from radserve_triton.verify import verify
 
 
 def _option(name: str) -> OptionInfo:
@@ -77,6 +81,20 @@ def serve(
         raise typer.Exit(INTERRUPTED) from None
 
 
+@app.command("verify")
+def verify_repository(
+    repository: Annotated[Path, typer.Argument(help="the served repository")],
+    manifest_sha256: Annotated[str, typer.Option(help="SHA-256 that manifest.json must have")] = "",
+    variant: Annotated[str, typer.Option(help="engine variant that must be there")] = "",
+    model: Annotated[list[str] | None, typer.Option(help="model that must be there; may be repeated")] = None,
+) -> None:
+    """Hold every file of a repository against its manifest.json, without starting anything."""
+    try:
+        _say(verify(repository, manifest_sha256=manifest_sha256, variant=variant, models=model or ()))
+    except ServerError as error:
+        _fail(f"{error.code}: {error}", error.exit_status)
+
+
 def _run(settings: ServerSettings) -> NoReturn:
     with TritonServer(settings) as server:
         if settings.verify:
@@ -106,7 +124,8 @@ def _stop_on_request(received: int, _frame: FrameType | None) -> NoReturn:
     """SIGTERM or Ctrl-C: leave through the ``with``, which stops the server; a second one changes nothing."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
-    _say("stopping")
+    with suppress(OSError):  # not print: the signal may have come while it was writing, and it cannot be entered twice
+        os.write(sys.stdout.fileno(), b"radserve-triton: stopping\n")
     raise KeyboardInterrupt if received == signal.SIGINT else SystemExit(0)
 
 

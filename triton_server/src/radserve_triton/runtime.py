@@ -58,13 +58,15 @@ class TritonRuntime:
         """The variables tritonserver and its stubs need, over those of this process.
 
         The stub finds its packages through the ``python3`` that is first on PATH; PYTHONPATH it ignores, PYTHONHOME
-        would mislead it. Without the CUDA provider a GPU is hidden, so that KIND_AUTO settles on the CPU.
+        would mislead it. Without the CUDA provider a GPU is hidden, so that KIND_AUTO settles on the CPU. ONNX Runtime
+        from PyPI (1.29 and newer) would tell Microsoft about every session that is opened.
         """
         inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH")}
         libraries = [str(self.packages / "nvidia_pytriton.libs"), *os.environ.get("LD_LIBRARY_PATH", "").split(":")]
         ours = {
             "PATH": f"{self.prefix / 'bin'}:{os.environ.get('PATH', os.defpath)}",
             "LD_LIBRARY_PATH": ":".join(filter(None, libraries)),
+            "ORT_DISABLE_TELEMETRY": "1",
         }
         hidden = {} if self.has_cuda else {"CUDA_VISIBLE_DEVICES": "-1"}
         return inherited | ours | hidden

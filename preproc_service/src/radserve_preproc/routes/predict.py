@@ -26,12 +26,10 @@ from radserve_preproc.stopwatch import Stopwatch
 from radserve_preproc.study import RawStudy
 from radserve_preproc.tasks.registry import task_of
 from radserve_preproc.tasks.task import Analysis, Picture
+from radserve_preproc.upload_limits import upload_limits
 from radserve_preproc.uploads import Holding
 
 router = APIRouter()
-
-FILES_PER_SLICE = 4
-"""Several series may come together, of which one is chosen."""
 
 BODY = {
     "requestBody": {
@@ -108,16 +106,16 @@ class _Visit:
         self._entry = entry
         self._media_type = media_type
         self._picture = picture
-        self._watch = Stopwatch(partial(service.metrics.stage, order.priority))
+        self._watch = Stopwatch(partial(service.metrics.stage, order.spec.name, order.priority))
         entry.timings_s = self._watch.timings_s
 
     async def receive(self, request: Request, holding: Holding) -> RawStudy:
         """The uploaded files."""
-        settings, volumes = self._service.settings, self._order.spec.volumes
-        limit_bytes = settings.series_limit_bytes if volumes else settings.upload_limit_bytes
-        max_files = FILES_PER_SLICE * volumes.max_slices if volumes else 1
+        limits = upload_limits(self._order.spec, self._service.settings)
         with self._watch.step("upload"):
-            study = await read_study(request, limit_bytes=limit_bytes, holding=holding, max_files=max_files)
+            study = await read_study(
+                request, limit_bytes=limits.size_bytes, holding=holding, max_files=limits.max_files
+            )
         self._entry.received_bytes = study.size_bytes
         self._service.metrics.upload(self._order.spec.name, study.size_bytes)
         return study

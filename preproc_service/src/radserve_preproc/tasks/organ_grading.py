@@ -74,7 +74,7 @@ def check(profile: Profile, picture: Picture) -> None:
     if picture.overlay != GRADCAM:
         raise BadRequest(f"head= is for overlay={GRADCAM}; leave it out, or ask for that picture", heads=[*heads])
     if picture.head not in heads:
-        raise BadRequest(f"no head {picture.head!r}; there is: {', '.join(heads)}", heads=[*heads])
+        raise BadRequest(f"no such head; there is: {', '.join(heads)}", heads=[*heads])
 
 
 def _summary(analysis: Analysis, picture: Picture) -> bytes:

@@ -82,7 +82,6 @@ def _asked_for(found: list[Series], wanted: str) -> tuple[Series, str | None]:
     raise BadRequest(
         f"series: none of the {len(found)} CT series of the upload has the Series Instance UID that was asked for."
         " Leave series= out to have one chosen",
-        series=wanted,
         found=len(found),
     )
 
