@@ -9,12 +9,14 @@ from pathlib import Path
 
 PROGRAM = """
 import os, socket, torch
-save, looked_up = torch.save, []
+from PIL import Image
+save, open_picture, looked_up = torch.save, Image.open, []
 socket.getaddrinfo = lambda *arguments, **options: looked_up.append(arguments) or []
 before = dict(os.environ)
 import radserve_export.yolo_library
 assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
 assert torch.save is save
+assert Image.open is open_picture
 assert not looked_up, looked_up
 """
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torchvision  # noqa: F401  # ultralytics' NMS uses torchvision's kernel (stable order of ties) once it is loaded
+from PIL import Image
 from torch import Tensor
 
 QUIET = {
@@ -29,8 +30,11 @@ QUIET = {
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Run an import with settings in a folder that vanishes, then put environment and ``torch.save`` back."""
-    environment, save = dict(os.environ), torch.save
+    """Run an import with settings in a folder that vanishes, then put the environment and replaced functions back.
+
+    ``PIL.Image.open`` is replaced by one that wants a package more as soon as a file is no picture.
+    """
+    environment, save, open_picture = dict(os.environ), torch.save, Image.open
     with TemporaryDirectory(prefix="radserve-ultralytics-") as folder:
         os.environ.update(QUIET, YOLO_CONFIG_DIR=folder)
         try:
@@ -39,6 +43,7 @@ def _undisturbed() -> Iterator[None]:
             os.environ.clear()
             os.environ.update(environment)
             torch.save = save
+            Image.open = open_picture
 
 
 with _undisturbed():
