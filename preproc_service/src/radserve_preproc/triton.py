@@ -107,3 +107,15 @@ def _check_output(model: str, output: Tensor, spec: TensorSpec, items: int) -> N
             model=model,
             output=spec.name,
         )
+
+
+def check_probabilities(probabilities: Tensor, output: str) -> None:
+    """Refuse an answer of any shape that holds something that is no probability.
+
+    Raises
+    ------
+    BadModelOutput
+        A value lies outside 0..1, or is NaN; it names ``output``.
+    """
+    if not (probabilities.min() >= 0 and probabilities.max() <= 1):  # NaN is neither
+        raise BadModelOutput(f"Triton answered {output} outside 0..1; a probability lies between them", output=output)

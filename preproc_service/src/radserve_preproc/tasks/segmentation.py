@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from radserve_contract.ct import SegmentationProfile
-from radserve_preproc.errors import BadModelOutput, NotAcceptable
+from radserve_preproc.errors import NotAcceptable
 from radserve_preproc.fuse_segmentation import Map, marked, packed, summarised, unpacked
 from radserve_preproc.prepare.min_max import min_max_slices
 from radserve_preproc.render_heatmap import PROBABILITY, SHOWN, draw_heatmap
@@ -17,6 +17,7 @@ from radserve_preproc.render_nifti import file_mask
 from radserve_preproc.study import DecodedImage
 from radserve_preproc.tasks.batches import in_batches
 from radserve_preproc.tasks.task import Analysis, Networks, Outcome, Task, of_kind
+from radserve_preproc.triton import check_probabilities
 
 MASK = "mask"
 """Under this name ``Outcome.maps`` has the mask ``(slices, rows, columns / 8)``, eight pixels in a byte."""
@@ -102,10 +103,7 @@ def _measured(probabilities: Map, image: DecodedImage, profile: SegmentationProf
     BadModelOutput
         When a value is none of a probability.
     """
-    if not (probabilities.min() >= 0 and probabilities.max() <= 1):  # NaN is neither
-        raise BadModelOutput(
-            f"Triton answered {profile.output} outside 0..1; a probability lies between them", output=profile.output
-        )
+    check_probabilities(probabilities, profile.output)
     rows, columns = image.pixels.shape[-2:]
     mask = marked(probabilities, (rows, columns), profile.threshold)
     fractions = np.count_nonzero(mask, axis=(1, 2)) / (rows * columns)

@@ -10,7 +10,6 @@ import numpy as np
 
 from radserve_contract.ct import Label, SliceLabelsProfile
 from radserve_contract.findings import Notice, SliceScores
-from radserve_preproc.errors import BadModelOutput
 from radserve_preproc.fuse_labels import Probabilities, headline, study_labels
 from radserve_preproc.notices import NoticeCode, notice
 from radserve_preproc.prepare.clip import clip_slices
@@ -19,6 +18,7 @@ from radserve_preproc.render_slice_plot import draw_plot
 from radserve_preproc.study import DecodedImage
 from radserve_preproc.tasks.batches import in_batches
 from radserve_preproc.tasks.task import Analysis, Networks, Outcome, Task, of_kind
+from radserve_preproc.triton import check_probabilities
 
 BRAIN_HU = (0.0, 80.0)
 """From fluid to fresh blood: values that must survive for the network to see a haemorrhage in the brain."""
@@ -64,10 +64,7 @@ async def _ask(networks: Networks, profile: SliceLabelsProfile, image: DecodedIm
     prepared = await networks.prepare(partial(clip_slices, image.pixels[slices], profile.clip, tensor))
     outputs = await networks.ask(profile.network, {tensor.name: prepared.tensor}, stage="classify")
     probabilities = outputs[profile.output]
-    if not ((probabilities >= 0) & (probabilities <= 1)).all():
-        raise BadModelOutput(
-            f"Triton answered {profile.output} outside 0..1; a probability lies between them", output=profile.output
-        )
+    check_probabilities(probabilities, profile.output)
     return _Batch(probabilities, prepared.below, prepared.above)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from radserve_contract.ct import VolumeLabelsProfile
-from radserve_preproc.errors import BadModelOutput
 from radserve_preproc.fuse_labels import study_labels
 from radserve_preproc.prepare.windows import windowed
 from radserve_preproc.render_montage import draw_montage
 from radserve_preproc.study import DecodedImage
 from radserve_preproc.tasks.task import Networks, Outcome, Task, of_kind
+from radserve_preproc.triton import check_probabilities
 
 STACK = "stack"
 
@@ -30,10 +30,7 @@ async def run(networks: Networks, image: DecodedImage) -> Outcome:
     outputs = await networks.ask(profile.network, {tensor.name: seen.tensor}, stage="classify")
     with networks.step("fuse"):
         probabilities = outputs[profile.output]
-        if not ((probabilities >= 0) & (probabilities <= 1)).all():
-            raise BadModelOutput(
-                f"Triton answered {profile.output} outside 0..1; a probability lies between them", output=profile.output
-            )
+        check_probabilities(probabilities, profile.output)
         labels = study_labels(probabilities, profile.labels)
         return Outcome(labels=labels, changes=seen.changes, maps={STACK: seen.tensor[0]})
 
